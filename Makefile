@@ -1,0 +1,40 @@
+# The five entry points of the project: run, test, setup, bench, lock. See README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+CONSOLE := admin_api/console/vendor/.ready
+
+.PHONY: run test setup bench lint lock clean
+
+run: setup
+	exec $(BIN)/lezgate demo
+
+setup: $(STAMP) $(CONSOLE)
+
+$(STAMP): requirements.lock pyproject.toml tools/make_venv.sh
+	PYTHON=$(PYTHON) sh tools/make_venv.sh $(VENV)
+	touch $@
+
+$(CONSOLE): admin_api/console/package-lock.json tools/vendor_console.py $(STAMP)
+	$(BIN)/python tools/vendor_console.py
+	touch $@
+
+test: setup
+	sh tools/test_packages.sh
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements.lock
+
+clean:
+	rm -rf $(VENV) admin_api/console/vendor admin_api/console/node_modules var

@@ -1,0 +1,122 @@
+"""Settings: TOML file < environment LEZGATE_* < flag. An unknown key is an error that names the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "LEZGATE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, its default and its meaning. The environment's name is LEZGATE_ + the name in capitals."""
+
+    data_dir: str = "./var"
+    """Everything embedded lives here: PostgreSQL, the log, secrets, the edge's registry snapshot."""
+    database_url: str = ""
+    """PostgreSQL or TimescaleDB to use; empty: an embedded PostgreSQL."""
+    nats_url: str = ""
+    """NATS (>= 2.15, JetStream) to use; empty: an embedded nats-server."""
+    jt808_host: str = "127.0.0.1"
+    jt808_port: int = 7808
+    http_host: str = "127.0.0.1"
+    http_port: int = 8808
+    public_url: str = ""
+    """What links in notices and sign-in links begin with; empty: http://HOST:PORT."""
+    edges: int = 1
+    """Edge processes on this machine (SO_REUSEPORT)."""
+    workers: int = 1
+    """Worker processes on this machine."""
+    enrolment: str = "strict"
+    """`strict`: only terminals in the registry may register; `open`: any terminal that registers is enrolled."""
+    enrolment_force: bool = False
+    """Allow open enrolment on an address that is not loopback."""
+    linger_ms: int = 20
+    """How long an edge gathers before it appends: the cost of a report against its acknowledgement's delay."""
+    gather_ms: int = 150
+    """How long a worker gathers before it commits; the acknowledgement does not wait for it."""
+    partitions: int = 2
+    """Partitions of a log made from now on; an existing log keeps its own number."""
+    log_max_bytes: int = 8 * 1024**3
+    """Most bytes the log may hold; a full log pauses the edges, it never drops."""
+    auth_key: str = ""
+    """Key of the terminals' authentication codes, hex; empty: kept in DATA_DIR/secrets.json."""
+
+    @property
+    def data(self) -> Path:
+        return Path(self.data_dir).resolve()
+
+    @property
+    def base_url(self) -> str:
+        return self.public_url or f"http://{self.http_host}:{self.http_port}"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as variables, for a child process."""
+        return {PREFIX + f.name.upper(): str(getattr(self, f.name)) for f in fields(self)}
+
+
+_NAMES = {f.name: f for f in fields(Settings)}
+
+
+def _convert(name: str, value: Any, origin: str) -> Any:
+    default = _NAMES[name].default
+    try:
+        if isinstance(default, bool):
+            if str(value).lower() not in {"1", "0", "true", "false"}:
+                raise ValueError
+            return str(value).lower() in {"1", "true"}
+        if isinstance(default, int):
+            return int(value)
+    except ValueError:
+        kind = "true or false" if isinstance(default, bool) else "a whole number"
+        raise click.UsageError(f"{origin}: {value!r} is not {kind} | {origin}：{value!r} 不是有效的取值") from None
+    return str(value)
+
+
+def _known(name: str, origin: str) -> str:
+    if name in _NAMES:
+        return name
+    near = difflib.get_close_matches(name, _NAMES, 1, 0)
+    shown = near[0].upper() if origin.startswith(PREFIX) else near[0]
+    shown = PREFIX + shown if origin.startswith(PREFIX) else shown
+    raise click.UsageError(f"{origin}: unknown setting; did you mean {shown}? | {origin}：未知配置项，是否为 {shown}？")
+
+
+# Variables of ours that are not settings: what the supervisor hands to its children.
+INTERNAL = {"LEZGATE_SECRETS", "LEZGATE_TEST_NODE"}
+
+
+def load(
+    path: str | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings of this process. Raises click.UsageError, which names what is wrong, in two languages."""
+    values: dict[str, Any] = {}
+    if path:
+        with Path(path).open("rb") as file:
+            try:
+                table = tomllib.load(file)
+            except tomllib.TOMLDecodeError as error:
+                raise click.UsageError(f"{path}: not TOML: {error} | {path}：不是有效的 TOML 文件") from error
+        for key, value in table.items():
+            values[_known(key, f"{path}: {key}")] = _convert(key, value, f"{path}: {key}")
+    for key, value in (os.environ if environ is None else environ).items():
+        if key.startswith(PREFIX) and key not in INTERNAL:
+            name = _known(key.removeprefix(PREFIX).lower(), key)
+            values[name] = _convert(name, value, key)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[key] = value
+    settings = Settings(**values)
+    if settings.enrolment not in {"strict", "open"}:
+        raise click.UsageError("LEZGATE_ENROLMENT: strict or open | 取值为 strict 或 open")
+    return settings
