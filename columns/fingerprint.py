@@ -30,9 +30,7 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> _S31)
 
 
-def fingerprints(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def fingerprints(buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """The fingerprint of buffer[starts[i]:ends[i]] for every i, as int64.
 
     A row's fingerprint depends on its own bytes only, never on the batch it is in.
@@ -49,9 +47,7 @@ def fingerprints(
     return _matrix(buffer, starts, lengths)
 
 
-def _matrix(
-    buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _matrix(buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(starts):
         return np.empty(0, np.int64)
     words = int(lengths.max() + _WORD - 1) // _WORD

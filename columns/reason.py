@@ -32,3 +32,5 @@ class Reason(IntEnum):
     """A message that is heard only after authentication."""
     SUBPACKAGED = 12
     """A part of a sub-packaged message that is not reassembled."""
+    UNREADABLE_BATCH = 13
+    """A message of the log that is no batch of ours: parked whole, since it was acknowledged."""

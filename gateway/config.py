@@ -66,21 +66,22 @@ class Settings:
 
 
 _NAMES = {f.name: f for f in fields(Settings)}
+_BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
 def _convert(name: str, value: Any, origin: str) -> Any:
-    default = _NAMES[name].default
-    try:
-        if isinstance(default, bool):
-            if str(value).lower() not in {"1", "0", "true", "false"}:
-                raise ValueError
-            return str(value).lower() in {"1", "true"}
-        if isinstance(default, int):
-            return int(value)
-    except ValueError:
-        kind = "true or false" if isinstance(default, bool) else "a whole number"
-        raise click.UsageError(f"{origin}: {value!r} is not {kind} | {origin}：{value!r} 不是有效的取值") from None
-    return str(value)
+    default, text = _NAMES[name].default, str(value).lower()
+    if isinstance(default, bool):
+        if text in _BOOLEANS:
+            return _BOOLEANS[text]
+        kind = "true or false"
+    elif isinstance(default, int):
+        if text.isascii() and text.isdigit():
+            return int(text)
+        kind = "a whole number"
+    else:
+        return str(value)
+    raise click.UsageError(f"{origin}: {value!r} is not {kind} | {origin}：{value!r} 不是有效的取值")
 
 
 def _known(name: str, origin: str) -> str:
@@ -108,14 +109,13 @@ def load(
             except tomllib.TOMLDecodeError as error:
                 raise click.UsageError(f"{path}: not TOML: {error} | {path}：不是有效的 TOML 文件") from error
         for key, value in table.items():
-            values[_known(key, f"{path}: {key}")] = _convert(key, value, f"{path}: {key}")
+            name = _known(key, f"{path}: {key}")
+            values[name] = _convert(name, value, f"{path}: {key}")
     for key, value in (os.environ if environ is None else environ).items():
         if key.startswith(PREFIX) and key not in INTERNAL:
             name = _known(key.removeprefix(PREFIX).lower(), key)
             values[name] = _convert(name, value, key)
-    for key, value in (flags or {}).items():
-        if value is not None:
-            values[key] = value
+    values |= {key: value for key, value in (flags or {}).items() if value is not None}
     settings = Settings(**values)
     if settings.enrolment not in {"strict", "open"}:
         raise click.UsageError("LEZGATE_ENROLMENT: strict or open | 取值为 strict 或 open")

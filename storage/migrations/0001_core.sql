@@ -31,7 +31,8 @@ CREATE TABLE ruleset (
 );
 INSERT INTO ruleset DEFAULT VALUES;
 
-CREATE FUNCTION bump_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Who may edit a zone need not be allowed to write the epoch: the function does it as the schema's owner.
+CREATE FUNCTION bump_epoch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE ruleset SET epoch = epoch + 1;
     PERFORM pg_notify('ruleset', '');
@@ -129,17 +130,17 @@ CREATE UNIQUE INDEX zone_version_active ON zone_version (zone) WHERE state = 'ac
 
 -- A position's key is the report's identity: a resend is the same row. speed 0.1 km/h, lon and lat 1e-6 degrees,
 -- mileage 0.1 km (-1: not reported), satellites -1: not reported; alarm and status are unsigned 32-bit words
--- stored as int4 (mask with & 4294967295::bigint).
+-- stored as int4 (mask with & 4294967295::bigint). 0002_position decides how the table is cut by time.
 CREATE TABLE position (
     terminal    bigint      NOT NULL,
-    time        timestamptz NOT NULL,
+    time        timestamptz NOT NULL,          -- of the device; of receipt where quality has bad-time (4)
     fingerprint bigint      NOT NULL,
     received    timestamptz NOT NULL,
     lon         int         NOT NULL,
     lat         int         NOT NULL,
     altitude    smallint    NOT NULL,
     speed       int         NOT NULL,
-    course      smallint    NOT NULL,
+    course      int         NOT NULL,
     alarm       int         NOT NULL,
     status      int         NOT NULL,
     mileage     int         NOT NULL,
@@ -149,7 +150,7 @@ CREATE TABLE position (
     quality     smallint    NOT NULL,
     extras      bytea       NOT NULL,
     PRIMARY KEY (terminal, time, fingerprint)
-) /* {partitioning} */;
+);
 
 CREATE TABLE terminal_last (
     terminal bigint PRIMARY KEY,
@@ -158,7 +159,7 @@ CREATE TABLE terminal_last (
     lon      int NOT NULL,
     lat      int NOT NULL,
     speed    int NOT NULL,
-    course   smallint NOT NULL,
+    course   int NOT NULL,
     status   int NOT NULL,
     quality  smallint NOT NULL
 );
@@ -188,7 +189,8 @@ CREATE TABLE visit (
     confirmed_at  timestamptz NOT NULL,
     last_inside_at timestamptz NOT NULL,
     exited_at     timestamptz,
-    epoch         bigint NOT NULL
+    merged_into   text REFERENCES visit,       -- a correction joined it to another; it stays as it was decided
+    epoch         bigint NOT NULL              -- of the ruleset that decided it
 );
 CREATE INDEX visit_device ON visit (device, entered_at);
 
@@ -279,13 +281,26 @@ CREATE TRIGGER zone_version_epoch AFTER INSERT OR UPDATE OR DELETE ON zone_versi
 CREATE TRIGGER machine_epoch AFTER INSERT OR UPDATE OR DELETE ON machine FOR EACH STATEMENT EXECUTE FUNCTION bump_epoch();
 CREATE TRIGGER binding_epoch AFTER INSERT OR UPDATE OR DELETE ON binding FOR EACH STATEMENT EXECUTE FUNCTION bump_epoch();
 
--- The edges' registry: its version changes with any terminal, and edges are woken.
+-- The edges' registry: its version changes with what an edge must know of any terminal, and edges are woken.
 CREATE TABLE registry (one boolean PRIMARY KEY DEFAULT true CHECK (one), version bigint NOT NULL DEFAULT 1);
 INSERT INTO registry DEFAULT VALUES;
-CREATE FUNCTION bump_registry() RETURNS trigger LANGUAGE plpgsql AS $$
+
+CREATE FUNCTION bump_registry() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     UPDATE registry SET version = version + 1;
     PERFORM pg_notify('registry', '');
     RETURN NULL;
 END $$;
-CREATE TRIGGER terminal_registry AFTER INSERT OR UPDATE OR DELETE ON terminal FOR EACH STATEMENT EXECUTE FUNCTION bump_registry();
+
+-- Workers insert every registration that they see; only those that add a row are news.
+CREATE FUNCTION bump_registry_if_added() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added) THEN
+        UPDATE registry SET version = version + 1;
+        PERFORM pg_notify('registry', '');
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER terminal_added AFTER INSERT ON terminal REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION bump_registry_if_added();
+CREATE TRIGGER terminal_changed AFTER UPDATE OF phone, state, generation OR DELETE ON terminal FOR EACH STATEMENT EXECUTE FUNCTION bump_registry();

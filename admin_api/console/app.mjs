@@ -1,0 +1,55 @@
+// The page: decides between the door and the desk, and keeps document title and language in step.
+import { Alarms } from './alarms.mjs';
+import { may, start } from './desk.mjs';
+import { Detail } from './detail.mjs';
+import { html, render, useEffect, useMemo } from './dom.mjs';
+import { Header } from './header.mjs';
+import { currentLanguage, t } from './i18n.mjs';
+import { MapView } from './mapview.mjs';
+import { SignIn } from './signin.mjs';
+import { store, useStore } from './store.mjs';
+
+const DETAIL_WIDTH = 400; // as in style.css
+const WAITING = ['new', 'assigned'];
+
+function Page() {
+  const language = useStore((state) => state.language);
+  const session = useStore((state) => state.session);
+  const waiting = useStore((state) => [...state.alarms.values()].filter((alarm) => WAITING.includes(alarm.state)).length);
+  useEffect(() => {
+    document.documentElement.lang = language === 'en' ? 'en' : 'zh-CN';
+    document.title = `${session && waiting ? `(${waiting}) ` : ''}${t('app.name')} · lezgate`;
+  }, [language, session, waiting]);
+  if (session === undefined) return html`<p class="loading" role="status">${t('app.loading')}</p>`;
+  return session ? html`<${Desk} />` : html`<${SignIn} />`;
+}
+
+function Desk() {
+  const session = useStore((state) => state.session);
+  const selected = useStore((state) => state.selected);
+  const announcement = useStore((state) => state.announcement);
+  const view = useMemo(() => ({ map: null }), []);
+  const reads = may(session, 'alarms.read');
+  const look = ({ longitude, latitude }) => {
+    const covered = matchMedia('(min-width: 900px)').matches ? DETAIL_WIDTH : 0;
+    view.map?.setCovered(covered);
+    view.map?.flyTo(longitude, latitude);
+  };
+  useEffect(() => {
+    if (selected === null) view.map?.setCovered(0);
+  }, [selected]);
+  return html`<div class=${`desk${selected === null ? '' : ' with-detail'}${reads ? '' : ' map-only'}`}>
+    <a class="skip" href="#alarms">${t('app.skip')}</a>
+    <${Header} />
+    <main class="work">
+      <${MapView} view=${view} />
+      ${reads && html`<${Detail} drawTrack=${(line) => view.map?.setTrack(line)} />`}
+      ${reads && html`<${Alarms} look=${look} />`}
+    </main>
+    <p class="unseen" aria-live="polite">${announcement}</p>
+  </div>`;
+}
+
+store.set({ language: currentLanguage() });
+render(html`<${Page} />`, document.getElementById('app'));
+start();

@@ -1,0 +1,220 @@
+// What the page does: signs in, loads, listens, acts. Components call these; they change the store and the machines.
+import { api, Problem } from './api.mjs';
+import { machineName } from './format.mjs';
+import { t } from './i18n.mjs';
+import { Machines } from './machines.mjs';
+import { store } from './store.mjs';
+import { Stream } from './stream.mjs';
+
+export const machines = new Machines();
+
+const PAGE = 100; // alarms of one page
+const FRESH_MS = 20_000; // how long a new alarm stays highlighted
+const CANDIDATE_MS = 10 * 60_000; // a candidate that is neither confirmed nor seen again is old news
+const CANDIDATES_SHOWN = 20;
+const PURPOSE_KEY = 'lezgate.purpose';
+
+let stream = null;
+
+export const may = (session, permission) => !session?.permissions || session.permissions.includes(permission);
+export const isOpen = (alarm) => alarm.state !== 'closed';
+
+/** Once, when the page opens: redeem a sign-in link, or take up the session of the cookie. */
+export async function start() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('signin');
+  if (token) {
+    history.replaceState(null, '', location.pathname); // a link works once and must not stay in the history
+    try {
+      await api.redeem(token);
+    } catch (problem) {
+      const linkIsBad = problem.status >= 400 && problem.status < 500;
+      store.set({ session: null, notice: () => (linkIsBad ? t('signin.link_failed') : problem.sentence()) });
+      return;
+    }
+  }
+  await resume();
+}
+
+async function resume() {
+  try {
+    begin(await api.session());
+  } catch (problem) {
+    store.set({ session: null, notice: problem.status === 401 ? null : () => problem.sentence() });
+  }
+}
+
+export async function signIn(login, password) {
+  await api.signIn(login, password);
+  await resume();
+}
+
+export async function signOut() {
+  try {
+    await api.signOut();
+  } catch {
+    // already signed out, or the server is away: this page forgets all the same
+  }
+  end(null);
+}
+
+function begin(session) {
+  const purpose = may(session, 'tracks.read') ? sessionStorage.getItem(PURPOSE_KEY) : null;
+  store.set({ session, purpose, notice: null, failure: null });
+  loadMap();
+  listen();
+}
+
+function end(notice) {
+  stream?.close();
+  stream = null;
+  machines.clear();
+  sessionStorage.removeItem(PURPOSE_KEY);
+  store.set({
+    session: null, notice, purpose: null, alarms: new Map(), candidates: [], selected: null, machine: null, zones: [],
+    counts: { online: 0, stages: {} }, link: 'connecting', more: null, failure: null,
+  });
+}
+
+/** Run a call; a lost session ends the page's, any other failure is shown above the list. */
+async function guarded(work) {
+  try {
+    return await work();
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (problem.status === 401) end(() => t('error.signed_out'));
+    else store.set({ failure: () => problem.sentence() });
+    return undefined;
+  }
+}
+
+async function loadMap() {
+  await guarded(async () => {
+    const [zones, districts] = await Promise.all([api.zones(), api.districts()]);
+    store.set({
+      zones: zones.filter(({ properties }) => (properties.state ?? 'active') === 'active'),
+      districts: Object.fromEntries(districts.map((district) => [district.code, district.name])),
+    });
+  });
+}
+
+export function choosePurpose(purpose) {
+  sessionStorage.setItem(PURPOSE_KEY, purpose);
+  store.set({ purpose });
+  listen();
+}
+
+export function forgetPurpose() {
+  sessionStorage.removeItem(PURPOSE_KEY);
+  machines.clear();
+  store.set({ purpose: null, machine: null });
+  listen();
+}
+
+function listen() {
+  const { purpose } = store.get();
+  stream?.close();
+  store.set({ link: 'connecting' });
+  stream = new Stream(api.streamAddress({ purpose }), {
+    onOpen() {
+      store.set({ link: 'live', failure: null });
+      loadAlarms(); // whatever happened while nobody listened
+      if (purpose) guarded(async () => machines.latest(await api.positions(purpose)));
+    },
+    onLost() {
+      store.set({ link: 'lost' });
+      guarded(() => api.session()); // the session may have ended: the stream does not say why it broke
+    },
+    onEvent(kind, data) {
+      if (kind === 'position') machines.frame(data);
+      else if (kind === 'alarm') arrive(data);
+      else if (data.kind === 'candidate') suspect(data);
+    },
+  });
+}
+
+// The worker that closes alarms keeps all of them, so the two filters ask the server for their own states.
+export async function loadAlarms() {
+  const { filter } = store.get();
+  await guarded(async () => {
+    const answer = await api.alarms({ state: filter === 'all' ? undefined : filter, limit: PAGE });
+    if (store.get().filter !== filter) return; // another filter was chosen meanwhile
+    store.set(({ alarms, selected }) => {
+      const next = new Map(answer.items.map((alarm) => [alarm.id, alarm]));
+      const shown = alarms.get(selected);
+      if (shown && !next.has(selected)) next.set(selected, shown); // the detail pane keeps what it shows
+      return { alarms: next, more: answer.next_cursor ?? null };
+    });
+  });
+}
+
+export async function loadMore() {
+  const { filter, more } = store.get();
+  await guarded(async () => {
+    const answer = await api.alarms({ state: filter === 'all' ? undefined : filter, limit: PAGE, cursor: more });
+    if (store.get().more !== more) return;
+    const items = answer.items.map((alarm) => [alarm.id, alarm]);
+    store.set(({ alarms }) => ({ alarms: new Map([...items, ...alarms]), more: answer.next_cursor ?? null }));
+  });
+}
+
+export function chooseFilter(filter) {
+  store.set({ filter });
+  return loadAlarms();
+}
+
+function arrive(alarm) {
+  const { alarms, fresh, candidates, selected } = store.get();
+  const isNew = !alarms.has(alarm.id) && (alarm.state === 'new' || alarm.state === 'assigned');
+  store.set({
+    alarms: new Map(alarms).set(alarm.id, { ...alarms.get(alarm.id), ...alarm }),
+    candidates: candidates.filter((one) => one.terminal_phone !== alarm.terminal_phone),
+  });
+  if (selected === alarm.id && !alarm.actions) openAlarm(alarm.id);
+  if (!isNew) return;
+  store.set({
+    fresh: new Set(fresh).add(alarm.id),
+    announcement: t('list.arrived', { machine: machineName(alarm.machine, alarm.terminal_phone), zone: alarm.zone.name }),
+  });
+  setTimeout(() => store.set((state) => ({ fresh: new Set([...state.fresh].filter((id) => id !== alarm.id)) })), FRESH_MS);
+}
+
+function suspect(candidate) {
+  const others = store.get().candidates.filter((one) => one.terminal_phone !== candidate.terminal_phone);
+  const known = machines.byPhone.get(candidate.terminal_phone);
+  const machine = candidate.machine ?? known;
+  store.set({ candidates: [{ ...candidate, machine, seen: Date.now() }, ...others].slice(0, CANDIDATES_SHOWN) });
+}
+
+/** Once a second: the counts, and candidates that have grown old. */
+export function tick(now = Date.now()) {
+  const { candidates } = store.get();
+  const current = candidates.filter(({ seen }) => now - seen < CANDIDATE_MS);
+  store.set({ counts: machines.counts(now), ...(current.length === candidates.length ? {} : { candidates: current }) });
+}
+
+export async function openAlarm(id) {
+  store.set(({ fresh }) => ({ selected: id, machine: null, fresh: new Set([...fresh].filter((one) => one !== id)) }));
+  await guarded(async () => {
+    const alarm = await api.alarm(id);
+    store.set(({ alarms }) => ({ alarms: new Map(alarms).set(id, { ...alarms.get(id), ...alarm }) }));
+  });
+}
+
+export const closeAlarm = () => store.set({ selected: null });
+export const showMachine = (phone) => store.set({ machine: phone });
+
+/** One step of an alarm's handling. Raises the Problem: the form shows it beside its button. */
+export async function act(id, action) {
+  await api.act(id, action);
+  await openAlarm(id);
+}
+
+/** The machine's way from ten minutes before it entered to ten after it left. */
+export async function track(alarm) {
+  const MARGIN_MS = 10 * 60_000;
+  const from = new Date(Date.parse(alarm.entered_at) - MARGIN_MS).toISOString();
+  const to = new Date((alarm.exited_at ? Date.parse(alarm.exited_at) : Date.now()) + MARGIN_MS).toISOString();
+  const { purpose } = store.get();
+  const answer = await api.track(alarm.terminal_phone, { from, to, purpose, format: 'json', limit: 5000 });
+  return answer.items.map((row) => [row.longitude, row.latitude]);
+}

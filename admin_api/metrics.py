@@ -1,0 +1,27 @@
+"""Prometheus text exposition: families of samples as bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    name: str
+    kind: str
+    help: str
+    samples: list[tuple[dict[str, str], float]]
+
+
+def render(families: list[Family]) -> Response:
+    lines = []
+    for family in families:
+        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+        for labels, value in family.samples:
+            inner = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels.items())
+            lines.append(f"{family.name}{{{inner}}} {value}" if inner else f"{family.name} {value}")
+    return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

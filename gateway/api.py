@@ -1,0 +1,40 @@
+"""The api process: the admin API and console over HTTP, and the registry feed for the edges."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from admin_api.app import create_app
+from gateway.health import Health
+from gateway.log import connect
+from gateway.nodes import database_url, nats_url
+from gateway.registry_feed import RegistryFeed
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, *, demo: bool) -> None:
+    """Runs until SIGTERM or SIGINT (uvicorn's own handlers)."""
+    conninfo = database_url(settings, "api")
+    client = await connect(nats_url(settings, "api"), "api")
+    health = Health(client)
+    await health.listen()
+    feed = asyncio.get_running_loop().create_task(RegistryFeed(client, conninfo).run())
+    app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health)
+    config = uvicorn.Config(
+        app, settings.http_host, settings.http_port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=3, server_header=False,
+    )  # fmt: skip
+    log.info("api listens", url=settings.base_url)
+    try:
+        await uvicorn.Server(config).serve()
+    finally:
+        feed.cancel()
+        await client.close()

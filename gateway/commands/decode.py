@@ -1,0 +1,24 @@
+"""`lezgate decode`: frames in hex, one JSON object per packet on standard output."""
+
+from __future__ import annotations
+
+import click
+import orjson
+
+from protocols.jt808.describe import describe_all
+
+
+@click.command()
+@click.argument("frames", nargs=-1, metavar="[HEX ...]")
+def decode(frames: tuple[str, ...]) -> None:
+    """Decode JT/T 808 packets given in hex; `-` or nothing reads lines from standard input. 解码十六进制报文。
+
+    Flags (7e) may be there or not. A bad frame is an object with an `error`, and the exit status stays 0.
+    错误的报文输出带 error 字段的对象，退出码仍为 0。
+    """
+    for frame in frames or ("-",):
+        for line in click.get_text_stream("stdin", errors="replace") if frame == "-" else (frame,):
+            if not line.strip():
+                continue
+            for packet in describe_all(line):
+                click.echo(orjson.dumps(packet))

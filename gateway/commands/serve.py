@@ -1,0 +1,81 @@
+"""lezgate serve, edge, worker, api: the processes, together or alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+import uvloop
+
+from gateway.config import Settings, load
+from gateway.logs import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)
+
+
+def _settings(config: str | None, **flags: object) -> Settings:
+    return load(config, flags=flags)
+
+
+@click.command()
+@click.option("--data-dir", help="Where everything embedded lives. 数据目录")
+@click.option("--jt808-host")
+@click.option("--jt808-port", type=int)
+@click.option("--http-host")
+@click.option("--http-port", type=int)
+@click.option("--edges", type=int, help="Edge processes. 接入进程数")
+@click.option("--workers", type=int, help="Worker processes. 处理进程数")
+@click.option("--enrolment", type=click.Choice(["strict", "open"]))
+@click.pass_obj
+def serve(config: str | None, **flags: object) -> None:
+    """Edge, worker and api under one supervisor, with embedded stores unless URLs are given. 启动全部服务。"""
+    from gateway.edge.main import check_enrolment  # noqa: PLC0415
+    from gateway.supervisor import Supervisor  # noqa: PLC0415
+
+    configure("serve")
+    settings = _settings(config, **flags)
+    check_enrolment(settings)
+
+    async def run() -> None:
+        await Supervisor(settings).run()
+
+    with asyncio.Runner() as runner:  # asyncio's own loop: it starts children with preexec_fn
+        runner.run(run())
+
+
+@click.command()
+@click.pass_obj
+def edge(config: str | None) -> None:
+    """One edge process: terminals' sockets to the log. 接入进程。"""
+    from gateway.edge.main import run  # noqa: PLC0415
+
+    configure("edge")
+    _run(run(_settings(config)))
+
+
+@click.command()
+@click.pass_obj
+def worker(config: str | None) -> None:
+    """One worker process: the log to the database. 处理进程。"""
+    from gateway.worker.main import run  # noqa: PLC0415
+
+    configure("worker")
+    _run(run(_settings(config)))
+
+
+@click.command()
+@click.option("--demo", is_flag=True, hidden=True)
+@click.pass_obj
+def api(config: str | None, *, demo: bool) -> None:
+    """The HTTP API, live stream and console. 管理接口与控制台。"""
+    from gateway.api import run  # noqa: PLC0415
+
+    configure("api")
+    _run(run(_settings(config), demo=demo))

@@ -1,0 +1,153 @@
+"""The edge process: sockets in, log out."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import resource
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from gateway.edge.connection import Connection
+from gateway.edge.deadlines import sweep
+from gateway.edge.hub import Hub
+from gateway.edge.registry import Registry
+from gateway.edge.registry_sync import RegistrySync
+from gateway.edge.sessions import Sessions
+from gateway.health import report
+from gateway.log import Log, connect
+from gateway.nodes import auth_key, nats_url
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from gateway.config import Settings
+
+BACKLOG = 4096
+FILES_SHARE = 0.9  # the rest is for the log, files and accepting in order to refuse
+log = structlog.get_logger()
+
+
+def check_enrolment(settings: Settings) -> None:
+    """Open enrolment lets any terminal in: a demo's and a benchmark's way, not a city's."""
+    if settings.enrolment != "open" or settings.enrolment_force:
+        return
+    if settings.jt808_host == "localhost" or ipaddress.ip_address(settings.jt808_host).is_loopback:
+        return
+    raise SystemExit(
+        "LEZGATE_ENROLMENT=open is refused on an address that is not loopback; LEZGATE_ENROLMENT_FORCE=true allows it"
+        " | 非本机地址不允许开放注册；确需如此请设置 LEZGATE_ENROLMENT_FORCE=true"
+    )
+
+
+def raise_file_limit() -> int:
+    """The number of open connections that this process may hold."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return int(hard * FILES_SHARE)
+
+
+class Edge:
+    """Owns the hub and the listening socket."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self.settings = settings
+        self.client = client
+        self.log = Log(client)
+        path = settings.data / "edge" / "registry.json"
+        self.registry = Registry(path, auth_key(settings), enrol=settings.enrolment == "open")
+        self.sync = RegistrySync(client, self.registry)
+        self.sessions = Sessions()
+        self.limit = raise_file_limit()
+        self.refused = 0
+        self._refusal_told = 0.0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> asyncio.Server:
+        stream = await self.log.stream()
+        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, self.settings.linger_ms / 1000,
+                       self._announce)  # fmt: skip
+        await self.client.subscribe("session.*", cb=self._on_session)
+        loop = asyncio.get_running_loop()
+        for job in (self.sync.run(), sweep(self.hub), report(self.client, "edge", self.status)):
+            self._tasks.add(loop.create_task(job))
+        server = await loop.create_server(
+            self._accept, self.settings.jt808_host, self.settings.jt808_port, backlog=BACKLOG, reuse_port=True
+        )
+        log.info("edge listens", host=self.settings.jt808_host, port=self.settings.jt808_port,
+                 terminals=len(self.registry.generations), partitions=stream.partitions)  # fmt: skip
+        return server
+
+    def _accept(self) -> asyncio.Protocol:
+        if len(self.sessions) < self.limit:
+            return Connection(self.hub)
+        self.refused += 1
+        if time.monotonic() - self._refusal_told > 1:
+            self._refusal_told = time.monotonic()
+            log.warning("connections refused: the limit of open files is near", refused=self.refused, limit=self.limit)
+        return _Refusal()
+
+    def _announce(self, device: int) -> None:
+        """Tells other edges that this device speaks here now."""
+        task = asyncio.get_running_loop().create_task(
+            self.client.publish(f"session.{device}", self.hub.appender.boot.encode())
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _on_session(self, message: Msg) -> None:
+        if message.data == self.hub.appender.boot.encode():
+            return
+        slot = self.sessions.by_device.get(int(message.subject.rsplit(".", 1)[1]))
+        if slot is not None:
+            self.hub.replace(slot)
+
+    def status(self) -> dict[str, Any]:
+        hub = self.hub
+        slowest, hub.appender.slowest_s = hub.appender.slowest_s, 0.0
+        return {
+            "ready": self.log.trouble is None and not hub.paused,
+            "reason": self.log.trouble or ("reading is paused" if hub.paused else None),
+            "connections": len(self.sessions),
+            "appended_batches": hub.appender.appended_batches,
+            "appended_rows": hub.appender.appended_rows,
+            "append_slowest_s": round(slowest, 4),
+            "pending_bytes": hub.appender.pending,
+            "registry_version": self.registry.version,
+            "counts": dict(hub.counts),
+        }
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self.hub.flush()
+        try:
+            await asyncio.wait_for(self.hub.appender.close(), 5)
+        except TimeoutError:
+            log.warning("stopped with batches that are not on disk; their terminals will send them again")
+
+
+class _Refusal(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+async def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    check_enrolment(settings)
+    client = await connect(nats_url(settings, "edge"), "edge")
+    edge = Edge(settings, client)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    server = await edge.start()
+    await stopping.wait()
+    server.close()
+    await edge.stop()
+    await client.close()
+    log.info("edge stopped", **orjson.loads(orjson.dumps(edge.status()["counts"])))

@@ -1,0 +1,70 @@
+"""Keeps an edge's registry the same as the database's: pages over NATS, and a nudge when something changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import orjson
+import structlog
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from gateway.edge.registry import Registry
+
+RETRY_S = 1.0
+ASK_AGAIN_S = 60.0  # a nudge can be lost while we reconnect
+log = structlog.get_logger()
+
+
+class RegistrySync:
+    """``current`` says whether the edge has heard from the database's side since it started."""
+
+    def __init__(self, client: Client, registry: Registry) -> None:
+        self.current = False
+        self._client = client
+        self._registry = registry
+        self._nudged = asyncio.Event()
+
+    async def run(self) -> None:
+        async def nudge(_: Msg) -> None:
+            self._nudged.set()
+
+        await self._client.subscribe("registry.changed", cb=nudge)
+        told = False
+        while True:
+            self._nudged.clear()
+            try:
+                await self._fetch()
+                self.current, told = True, False
+                wait = ASK_AGAIN_S
+            except (TimeoutError, nats.errors.Error, orjson.JSONDecodeError, KeyError, OSError) as error:
+                if not told:
+                    told = True
+                    log.info("registry not at hand; using the copy on disk", error=repr(error),
+                             terminals=len(self._registry.generations))  # fmt: skip
+                wait = RETRY_S
+            try:
+                await asyncio.wait_for(self._nudged.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def _fetch(self) -> None:
+        terminals: list[list[Any]] = []
+        version = None
+        while True:
+            request = orjson.dumps({"from": len(terminals), "have": self._registry.version, "version": version})
+            page = orjson.loads((await self._client.request("registry.get", request, timeout=3)).data)
+            if page["version"] == self._registry.version and self.current:
+                return
+            if version is not None and page["version"] != version:  # it changed while we were reading
+                terminals, version = [], None
+                continue
+            version = page["version"]
+            terminals += page["terminals"]
+            if len(terminals) >= page["total"]:
+                self._registry.replace(version, terminals)
+                return

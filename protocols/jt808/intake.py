@@ -1,0 +1,166 @@
+"""Intake: everything that all connections sent within one linger, read as columns at once.
+
+    chunks -> runs between flags -> unescape -> checksum -> header -> telemetry | conversation | malformed
+
+Telemetry is 0x0200 and 0x0704, neither sub-packaged nor encrypted. A run that is no packet becomes a reject with its
+Reason; a packet always becomes exactly one row. No step runs Python per report; the calls are few, because at fifty
+reports a linger their fixed cost is what a report costs. The scalar oracle is tests/protocols/oracle.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from columns.positions import Positions
+from columns.ragged import Ragged, concatenate, cut
+from columns.reason import Reason
+from protocols.contract import Intake, Rejects
+from protocols.jt808 import batch_report, header, location
+from protocols.jt808.framing import ENCRYPTION, ESCAPE, FLAG, MAX_PACKET, MAX_WIRE, SUBPACKAGED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from protocols.jt808.header import Packets
+
+LOCATION, BATCH = 0x0200, 0x0704
+_SHORTEST = 13  # the header of 2013 and a checksum
+_PADDING = bytes(header.PADDING)
+_NO_ROWS = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """What lies between flags: the bytes as received and where all their flags are; the runs that are not empty (as
+    rows of `flags`), unescaped, each with the XOR of its bytes and the row of its chunk.
+    """
+
+    wire: NDArray[np.uint8]
+    flags: NDArray[np.int64]
+    rows: NDArray[np.intp]
+    buffer: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    checksum: NDArray[np.uint8]
+    chunk: NDArray[np.int32]
+
+
+def read(chunks: Sequence[bytes], received: int) -> Intake[Packets]:
+    """Each chunk is what `framing.split` completed: it ends with a flag. received: int64 us UTC, of all of them.
+
+    Never raises on anything that a terminal can send.
+    """
+    runs = _cut(chunks)
+    size = runs.ends - runs.starts
+    sound = (runs.checksum == 0) & (size >= _SHORTEST) & (size <= MAX_PACKET)
+    rows = sound.nonzero()[0]
+    if len(rows) == len(sound):
+        packets, fits = header.read(runs.buffer, runs.starts, runs.ends, runs.chunk)
+    else:
+        packets, fits = header.read(runs.buffer, runs.starts[rows], runs.ends[rows], runs.chunk[rows])
+    if len(packets) == len(sound):
+        return _sort(packets, received, Rejects.empty())
+    return _sort(packets, received, _rejects(runs, rows[fits]))
+
+
+def _cut(chunks: Sequence[bytes]) -> _Runs:
+    wire = np.frombuffer(b"".join((*chunks, _PADDING)), np.uint8)
+    flags = (wire == FLAG).nonzero()[0]
+    buffer, ends = _unescape(wire, flags)
+    starts = _after(ends)
+    # A segment of reduceat goes on to the next start, so the run's own flag is in its XOR.
+    checksum = np.bitwise_xor.reduceat(buffer, starts) ^ np.uint8(FLAG)
+    rows = (starts < ends).nonzero()[0]
+    last = np.fromiter(map(len, chunks), np.int64, len(chunks)).cumsum()
+    chunk = last.searchsorted(flags[rows], side="right").astype(np.int32)
+    return _Runs(wire, flags, rows, buffer, starts[rows], ends[rows], checksum[rows], chunk)
+
+
+def _after(flags: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the run that ends there begins: right after the flag before it."""
+    starts = np.zeros(len(flags), np.int64)
+    np.add(flags[:-1], 1, out=starts[1:])
+    return starts
+
+
+def _unescape(wire: NDArray[np.uint8], flags: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(the bytes with 7d 01 and 7d 02 resolved, where the flags are in them).
+
+    The byte after a 7d decides alone, and it is neither 7d nor a flag where the pair is legal: pairs cannot overlap, and
+    an illegal one keeps both bytes.
+    """
+    first = (wire == ESCAPE).nonzero()[0]
+    first = first[wire[first + 1] - np.uint8(1) < 2]
+    if not len(first):
+        return wire, flags
+    second = first + 1
+    resolved = wire.copy()
+    resolved[first] = wire[second] + np.uint8(ESCAPE - 1)
+    keep = np.ones(len(wire), np.bool_)
+    keep[second] = False
+    return resolved[keep], flags - first.searchsorted(flags)
+
+
+def _rejects(runs: _Runs, intact: NDArray[np.intp]) -> Rejects:
+    """All runs but the intact ones, as received; of one that is too long, as much as any split of the stream keeps."""
+    begins, ends = _after(runs.flags)[runs.rows], runs.flags[runs.rows]
+    reason = np.where(runs.checksum == 0, np.uint8(Reason.LENGTH), np.uint8(Reason.CHECKSUM))
+    reason[runs.ends - runs.starts < _SHORTEST] = Reason.NOISE
+    reason[ends - begins > MAX_WIRE] = Reason.OVERSIZE
+    reason[intact] = 0
+    rows = reason.nonzero()[0]
+    begins = begins[rows]
+    return Rejects(
+        runs.chunk[rows], reason[rows], cut(runs.wire, begins, np.minimum(ends[rows], begins + MAX_WIRE + 1))
+    )
+
+
+def _sort(packets: Packets, received: int, rejects: Rejects) -> Intake[Packets]:
+    """Each packet to its lane."""
+    plain = (packets.properties & (ENCRYPTION | SUBPACKAGED)) == 0
+    located = plain & (packets.message == LOCATION)
+    telemetry = located & (packets.body_end - packets.body_start >= location.BASIC)
+    rows = telemetry.nonzero()[0]
+    packet, starts, ends = rows.astype(np.int32), packets.body_start[rows], packets.body_end[rows]
+    source = np.zeros(len(rows), np.uint8)  # Source.LIVE
+    if len(rows) == len(packets):
+        positions = location.read(packets, packet, starts, ends, source, received)
+        return Intake(packets, positions, rows, _NO_ROWS, _NO_ROWS, rejects)
+    batched = plain & (packets.message == BATCH)
+    if batched.any():
+        items = batch_report.read(packets, batched.nonzero()[0].tolist())
+        telemetry |= batched
+        telemetry[items.malformed] = False
+        rows = telemetry.nonzero()[0]
+        packet = np.concatenate((packet, np.array(items.packet, np.int32)))
+        order = packet.argsort(kind="stable")
+        packet = packet[order]
+        starts = np.concatenate((starts, np.array(items.starts, np.int64)))[order]
+        ends = np.concatenate((ends, np.array(items.ends, np.int64)))[order]
+        source = np.concatenate((source, np.array(items.source, np.uint8)))[order]
+        rejects = _with_items(rejects, packets, items.bad)
+    heard = located | batched
+    return Intake(
+        packets=packets,
+        positions=location.read(packets, packet, starts, ends, source, received) if len(packet) else Positions.empty(),
+        telemetry=rows,
+        conversation=(~heard).nonzero()[0],
+        malformed=(heard & ~telemetry).nonzero()[0],
+        rejects=rejects,
+    )
+
+
+def _with_items(rejects: Rejects, packets: Packets, bad: list[tuple[int, bytes]]) -> Rejects:
+    if not bad:
+        return rejects
+    chunk = packets.chunk[[row for row, _ in bad]]
+    return Rejects(
+        np.concatenate((rejects.chunk, chunk)),
+        np.concatenate((rejects.reason, np.full(len(bad), Reason.ITEM, np.uint8))),
+        concatenate([rejects.data, Ragged.of([item for _, item in bad])]),
+    )

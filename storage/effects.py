@@ -1,0 +1,196 @@
+"""What a commit writes besides rows: dead letters, enrolments, visits, alarms, a state snapshot, and events last.
+
+Each is one statement over a JSON array or over columns, sent together in a pipeline, and only where there is something:
+an ordinary batch has none of them and costs no round trip here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from columns.reason import Reason
+from storage.arrays import Bigints, Times
+from storage.copy import microdegrees
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+    from columns.batch import DeadLetters
+    from storage.work import VisitOpening, Work
+
+MOST_REFUSED = 100_000
+"""Terminals remembered as refused: anybody can invent another, so the table is bounded (about 15 MB)."""
+
+_DEAD = """
+    INSERT INTO dead_letter (partition, sequence, device, received, reason, data)
+    SELECT %s, %s, * FROM unnest(%s, %s, %s::text[], %s::bytea[])
+"""
+_TERMINAL = "(device bigint, phone text, edition text, maker text, model text, terminal_id text, source text)"
+_ENROL = f"""
+    INSERT INTO terminal (device, phone, edition, maker, model, terminal_id, source)
+    SELECT device, phone, edition, maker, model, terminal_id, source FROM jsonb_to_recordset(%s) AS r {_TERMINAL}
+    ON CONFLICT DO NOTHING RETURNING phone
+"""  # noqa: S608 - our own column names
+# A terminal that was entered by hand tells the rest itself. No news for the edges: the registry's trigger ignores it.
+_DESCRIBE = f"""
+    UPDATE terminal t SET edition = r.edition, maker = r.maker, model = r.model, terminal_id = r.terminal_id
+    FROM jsonb_to_recordset(%s) AS r {_TERMINAL}
+    WHERE t.device = r.device
+      AND (t.edition, t.maker, t.model, t.terminal_id) IS DISTINCT FROM (r.edition, r.maker, r.model, r.terminal_id)
+"""  # noqa: S608
+_REFUSE = """
+    INSERT INTO terminal_refused AS known (phone, edition, maker, model, terminal_id, plate, attempts)
+    SELECT phone, edition, maker, model, terminal_id, plate, attempts FROM jsonb_to_recordset(%s) AS r
+        (phone text, edition text, maker text, model text, terminal_id text, plate text, attempts bigint)
+    WHERE (SELECT count(*) FROM terminal_refused) < %s OR EXISTS (SELECT FROM terminal_refused k WHERE k.phone = r.phone)
+    ON CONFLICT (phone) DO UPDATE SET attempts = known.attempts + excluded.attempts, last_seen = now(),
+        edition = excluded.edition, maker = excluded.maker, model = excluded.model,
+        terminal_id = excluded.terminal_id, plate = excluded.plate
+"""
+_OPENING = """(id text, device bigint, machine bigint, zone bigint, zone_version int, verdict text, rule jsonb,
+    machine_snapshot jsonb, cause text, entered_at timestamptz, confirmed_at timestamptz, last_inside_at timestamptz,
+    alarm boolean, kind text, district text, grade text, late boolean, lon int, lat int, received_at timestamptz)"""
+_OPEN = f"""
+    INSERT INTO visit (id, device, machine, zone, zone_version, verdict, rule, machine_snapshot, cause,
+        entered_at, confirmed_at, last_inside_at, epoch)
+    SELECT id, device, machine, zone, zone_version, verdict, rule, machine_snapshot, cause,
+        entered_at, confirmed_at, last_inside_at, %s
+    FROM jsonb_to_recordset(%s) AS r {_OPENING}
+    ON CONFLICT (id) DO NOTHING
+"""  # noqa: S608
+_RAISE = f"""
+    INSERT INTO alarm (visit, kind, district, machine, device, zone, zone_version, rule, grade, late, lon, lat,
+        entered_at, confirmed_at, received_at)
+    SELECT r.id, r.kind, coalesce(r.district, z.district, ''), r.machine, r.device, r.zone, r.zone_version, r.rule,
+        r.grade, r.late, r.lon, r.lat, r.entered_at, r.confirmed_at, r.received_at
+    FROM jsonb_to_recordset(%s) AS r {_OPENING}
+    LEFT JOIN zone_version z ON z.zone = r.zone AND z.version = r.zone_version
+    WHERE r.alarm
+    ORDER BY r.confirmed_at, r.id
+    ON CONFLICT (visit) DO UPDATE SET late = false WHERE alarm.late AND NOT excluded.late
+    RETURNING id
+"""  # noqa: S608
+_CHANGE = "(id text, last_inside_at timestamptz, exited_at timestamptz, grade text, merged_into text)"
+_CHANGE_VISITS = f"""
+    UPDATE visit v SET last_inside_at = r.last_inside_at, exited_at = r.exited_at,
+        merged_into = coalesce(r.merged_into, v.merged_into)
+    FROM jsonb_to_recordset(%s) AS r {_CHANGE} WHERE v.id = r.id
+"""  # noqa: S608
+_CHANGE_ALARMS = f"""
+    UPDATE alarm a SET exited_at = r.exited_at, grade = coalesce(r.grade, a.grade)
+    FROM jsonb_to_recordset(%s) AS r {_CHANGE}
+    WHERE a.visit = r.id AND (a.exited_at, a.grade) IS DISTINCT FROM (r.exited_at, coalesce(r.grade, a.grade))
+    RETURNING a.id
+"""  # noqa: S608
+SAVE_STATE = """
+    INSERT INTO worker_snapshot (partition, sequence, version, state) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
+        state = excluded.state, taken_at = now()
+"""
+_EMIT = "SELECT emit_alarms(%s::bigint[], %s)"
+
+
+async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Inside the caller's transaction. Returns the ids of raised alarms and the phones of new terminals."""
+    raised = changed = enrolled = None
+    registered = _registered(work.sessions)
+    refused = _refused(work.sessions)
+    if work.opened or work.changed or registered or refused or len(work.dead_letters) or work.state:
+        async with conn.pipeline():
+            if len(work.dead_letters):
+                await conn.execute(_DEAD, [work.partition, work.sequence, *_dead_columns(work.dead_letters)])
+            if registered:
+                enrolled = await conn.execute(_ENROL, [_json(registered)])
+                await conn.execute(_DESCRIBE, [_json(registered)])
+            if refused:
+                await conn.execute(_REFUSE, [_json(refused), MOST_REFUSED])
+            if work.opened:
+                opened = _json([_opening(visit) for visit in work.opened])
+                await conn.execute(_OPEN, [work.epoch, opened])
+                raised = await conn.execute(_RAISE, [opened])
+            if work.changed:
+                changes = _json([
+                    {"id": visit.id, "last_inside_at": _iso(visit.last_inside_at), "exited_at": _iso(visit.exited_at),
+                     "grade": visit.grade, "merged_into": visit.merged_into}
+                    for visit in work.changed
+                ])  # fmt: skip
+                await conn.execute(_CHANGE_VISITS, [changes])
+                changed = await conn.execute(_CHANGE_ALARMS, [changes])
+            if work.state:
+                await conn.execute(SAVE_STATE, [work.partition, work.sequence, work.state.version, work.state.data])
+    new_alarms = await _first_column(raised)
+    phones = await _first_column(enrolled)
+    events: list[dict[str, Any]] = [
+        {"kind": "terminal", "district": None, "data": {"event": "enrolled", "phone": phone}} for phone in phones
+    ]
+    events += [{"kind": event.kind, "district": event.district, "data": event.data} for event in work.events]
+    alarms = sorted({*new_alarms, *await _first_column(changed)})
+    if alarms or events:
+        await conn.execute(_EMIT, [alarms, _json(events)])
+    return tuple(new_alarms), tuple(phones)
+
+
+def _registered(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    names = ("device", "edition", "maker", "model", "terminal_id")
+    last = {  # a terminal that registers twice in one batch has one row, as it said last
+        record["identity"]: {
+            "phone": record["identity"],
+            "source": record.get("source", "registry"),
+            **{name: record.get(name) for name in names},
+        }
+        for record in sessions
+        if record.get("event") == "registered"
+    }
+    return list(last.values())
+
+
+def _refused(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    names = ("edition", "maker", "model", "terminal_id", "plate")
+    by_phone: dict[str, dict[str, Any]] = {}
+    for record in sessions:
+        if record.get("event") == "refused":
+            attempts = by_phone.get(record["identity"], {"attempts": 0})["attempts"]
+            said = {name: record.get(name) for name in names}
+            by_phone[record["identity"]] = {"phone": record["identity"], "attempts": attempts + 1, **said}
+    return list(by_phone.values())
+
+
+def _opening(visit: VisitOpening) -> dict[str, Any]:
+    lon, lat = microdegrees(np.array([visit.lon, visit.lat])).tolist()
+    return {
+        "id": visit.id, "device": visit.device, "machine": visit.machine.get("id"), "zone": visit.zone,
+        "zone_version": visit.zone_version, "verdict": visit.verdict, "rule": visit.rule,
+        "machine_snapshot": visit.machine, "cause": visit.cause, "entered_at": _iso(visit.entered_at),
+        "confirmed_at": _iso(visit.confirmed_at), "last_inside_at": _iso(visit.last_inside_at), "alarm": visit.alarm,
+        "kind": visit.kind, "district": visit.district, "grade": visit.grade, "late": visit.late,
+        "lon": lon, "lat": lat,
+        "received_at": _iso(visit.received_at),
+    }  # fmt: skip
+
+
+def _dead_columns(letters: DeadLetters) -> list[Any]:
+    names = {reason.value: reason.name.lower() for reason in Reason}
+    reasons = [names.get(reason, str(reason)) for reason in letters.reason.tolist()]
+    data = [letters.data[i] for i in range(len(letters))]
+    return [Bigints(letters.device), Times(letters.received), reasons, data]
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _iso(time_us: int | None) -> str | None:
+    return None if time_us is None else (_EPOCH + timedelta(microseconds=time_us)).isoformat()
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+async def _first_column(cursor: psycopg.AsyncCursor[Any] | None) -> list[Any]:
+    return [] if cursor is None else [row[0] for row in await cursor.fetchall()]

@@ -1,0 +1,204 @@
+"""What a worker and an edge's registry read: offsets, rules and machines, known reports, snapshots, terminals.
+
+Times are int64 us since 1970 UTC. Connections are in autocommit mode. Errors are psycopg's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psycopg.rows import dict_row
+
+from storage.arrays import Bigints, Integers, Times
+from storage.copy import microdegrees
+from storage.effects import SAVE_STATE
+
+if TYPE_CHECKING:
+    import psycopg
+    from numpy.typing import NDArray
+
+    from columns.positions import Positions
+
+    Connection = psycopg.AsyncConnection[Any]
+
+LOCK_CLASS = 808
+"""First key of the partitions' advisory locks; the second is the partition."""
+
+KEPT_DAYS = 30
+"""How long ago a zone's version or a binding may have ended and still be handed out, for fixes that come that late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """How far a partition of a stream is in the database, and its counters (law 8)."""
+
+    partition: int
+    stream: str
+    sequence: int
+    epoch: int
+    boots: dict[str, int]
+    stored: int
+    duplicate: int
+    quarantined: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    sequence: int
+    version: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Rules and machines of one epoch.
+
+    zones     zone, version, name, district, tier, state (active, retired), geometry (GeoJSON, WGS-84), rules, guard_m,
+              halo_m, unknown_policy, valid_from, valid_to (None: open)
+    machines  device, phone, and of the machine it sits on: id, registration_number, machine_type, registration_type,
+              emission_stage, power_kw, energy, district; valid_from, valid_to of the binding (None: open). A device
+              that changed machines has several.
+    """
+
+    epoch: int
+    zones: list[dict[str, Any]]
+    machines: list[dict[str, Any]]
+
+
+async def lock_partition(conn: Connection, partition: int) -> bool:
+    """Takes the partition for as long as this session lives, or says that somebody has it."""
+    cursor = await conn.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, partition])
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def unlock_partition(conn: Connection, partition: int) -> None:
+    await conn.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, partition])
+
+
+async def offset(conn: Connection, partition: int) -> Offset | None:
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(
+            "SELECT partition, stream, sequence, epoch, boots, stored, duplicate, quarantined, rejected"
+            " FROM log_offset WHERE partition = %s",
+            [partition],
+        )
+        row = await cursor.fetchone()
+    return None if row is None else Offset(**row)
+
+
+async def create_offset(conn: Connection, partition: int, stream: str, sequence: int = 0) -> Offset:
+    """The partition's offset, made where there is none; one of another stream is returned as it is: compare."""
+    await conn.execute(
+        "INSERT INTO log_offset (partition, stream, sequence) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        [partition, stream, sequence],
+    )
+    made = await offset(conn, partition)
+    assert made is not None  # noqa: S101 - offsets are never deleted
+    return made
+
+
+_ZONES = f"""
+    SELECT zone, version, name, district, tier, state, geometry, rules, guard_m, halo_m, unknown_policy,
+        (extract(epoch FROM valid_from) * 1000000)::bigint AS valid_from,
+        (extract(epoch FROM valid_to) * 1000000)::bigint AS valid_to
+    FROM zone_version
+    WHERE state = 'active' OR (state = 'retired' AND valid_to > now() - interval '{KEPT_DAYS} days')
+    ORDER BY zone, version
+"""  # noqa: S608 - our own constant
+_MACHINES = f"""
+    SELECT b.device, t.phone, m.id, m.registration_number, m.machine_type, m.registration_type, m.emission_stage,
+        m.power_kw, m.energy, m.district,
+        CASE WHEN lower_inf(during) THEN NULL ELSE (extract(epoch FROM lower(during)) * 1000000)::bigint END AS valid_from,
+        CASE WHEN upper_inf(during) THEN NULL ELSE (extract(epoch FROM upper(during)) * 1000000)::bigint END AS valid_to
+    FROM binding b JOIN machine m ON m.id = b.machine JOIN terminal t ON t.device = b.device
+    WHERE upper_inf(during) OR upper(during) > now() - interval '{KEPT_DAYS} days'
+    ORDER BY b.device, lower(during)
+"""  # noqa: S608
+
+
+async def ruleset(conn: Connection) -> Ruleset:
+    """All of one snapshot: an edit in between shows in none of the three, or in all."""
+    async with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        epoch = await (await cursor.execute("SELECT epoch FROM ruleset")).fetchone()
+        assert epoch is not None  # noqa: S101 - made with the table
+        zones = await (await cursor.execute(_ZONES)).fetchall()
+        machines = await (await cursor.execute(_MACHINES)).fetchall()
+    return Ruleset(epoch["epoch"], zones, machines)
+
+
+# LATERAL with LIMIT: one look-up by key per report. A join could be planned as a scan of a day of positions.
+_KNOWN = """
+    SELECT asked.place FROM unnest(%s, %s, %s) WITH ORDINALITY AS asked (terminal, time, fingerprint, place)
+    CROSS JOIN LATERAL (
+        SELECT FROM position p
+        WHERE p.terminal = asked.terminal AND p.time = asked.time AND p.fingerprint = asked.fingerprint LIMIT 1
+    ) AS found
+"""
+
+
+async def known_reports(
+    conn: Connection, devices: NDArray[np.int64], times: NDArray[np.int64], fingerprints: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """For every report (equal-length columns): is it in the database? About 4 us each."""
+    known = np.zeros(len(devices), np.bool_)
+    if len(devices):
+        cursor = await conn.execute(_KNOWN, [Bigints(devices), Times(times), Bigints(fingerprints)])
+        known[[place - 1 for (place,) in await cursor.fetchall()]] = True
+    return known
+
+
+async def save_snapshot(conn: Connection, partition: int, sequence: int, version: int, state: bytes) -> None:
+    """Outside a commit; Work.state stores one inside."""
+    await conn.execute(SAVE_STATE, [partition, sequence, version, state])
+
+
+async def load_snapshot(conn: Connection, partition: int) -> Snapshot | None:
+    cursor = await conn.execute(
+        "SELECT sequence, version, state FROM worker_snapshot WHERE partition = %s", [partition]
+    )
+    row = await cursor.fetchone()
+    return None if row is None else Snapshot(*row)
+
+
+_FLUSH = """
+    INSERT INTO terminal_last AS known (terminal, time, received, lon, lat, speed, course, status, quality)
+    SELECT * FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (terminal) DO UPDATE SET time = excluded.time, received = excluded.received, lon = excluded.lon,
+        lat = excluded.lat, speed = excluded.speed, course = excluded.course, status = excluded.status,
+        quality = excluded.quality
+    WHERE (excluded.time, excluded.received) > (known.time, known.received)
+"""
+
+
+async def flush_last(conn: Connection, positions: Positions) -> None:
+    """Shows each terminal at its newest of these positions, unless a newer one is shown already.
+
+    Outside the hot transaction, every second or two; nothing is rebuilt from it.
+    """
+    order = np.lexsort((positions.received, positions.time, positions.device))
+    devices = positions.device[order]
+    newest = order[np.flatnonzero(np.append(devices[1:] != devices[:-1], True))] if len(order) else order
+    if not len(newest):
+        return
+    # Sorted by device, so that two workers that share terminals for a moment wait for each other instead of locking up.
+    last = positions.take(newest)
+    columns = [
+        Bigints(last.device), Times(last.time), Times(last.received),
+        Integers(microdegrees(last.lon)), Integers(microdegrees(last.lat)),
+        Integers(last.speed), Integers(last.course), Integers(last.status), Integers(last.quality),
+    ]  # fmt: skip
+    await conn.execute(_FLUSH, columns)
+
+
+async def registry(conn: Connection) -> tuple[int, list[tuple[str, int, str]]]:
+    """The registry's version and its terminals (phone, generation, state), of one snapshot."""
+    cursor = await conn.execute(
+        "SELECT version, phone, generation, state FROM registry LEFT JOIN terminal ON true ORDER BY phone"
+    )
+    found = await cursor.fetchall()
+    return found[0][0], [(phone, generation, state) for _, phone, generation, state in found if phone is not None]

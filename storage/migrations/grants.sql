@@ -1,0 +1,24 @@
+-- What the worker and the api may do; nobody edits what is append-only. Applied at every migration, where the roles
+-- exist (a server of the user's own may have one role for everything).
+DO $grants$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'lezgate_worker') THEN
+        GRANT USAGE ON SCHEMA public TO lezgate_worker;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO lezgate_worker;
+        REVOKE SELECT ON account, token, audit FROM lezgate_worker;
+        GRANT INSERT, UPDATE ON log_offset, worker_snapshot, terminal_last, visit, alarm, terminal_refused
+            TO lezgate_worker;
+        GRANT INSERT ON position, dead_letter, event, alarm_action TO lezgate_worker;
+        GRANT INSERT, UPDATE (edition, maker, model, terminal_id) ON terminal TO lezgate_worker;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'lezgate_api') THEN
+        GRANT USAGE ON SCHEMA public TO lezgate_api;
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO lezgate_api;
+        GRANT INSERT, UPDATE ON district, machine, terminal, binding, zone, zone_version, account, token TO lezgate_api;
+        GRANT UPDATE (state, grade, district) ON alarm TO lezgate_api;
+        GRANT INSERT ON alarm_action, audit, event TO lezgate_api;
+        GRANT DELETE ON token, terminal_refused, binding TO lezgate_api;
+        -- A published version never changes and a draft may go: the trigger below the table can't tell, the api does.
+        GRANT DELETE ON zone_version TO lezgate_api;
+    END IF;
+END $grants$;

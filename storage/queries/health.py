@@ -1,0 +1,34 @@
+"""Numbers for /readyz and /metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+
+
+async def partitions(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+    cursor = await connection.execute(
+        "SELECT partition, stream, sequence, stored, duplicate, quarantined, rejected, updated_at"
+        " FROM log_offset ORDER BY partition"
+    )
+    return await cursor.fetchall()
+
+
+async def alarms_by_state(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+    return await (await connection.execute("SELECT state, count(*) AS n FROM alarm GROUP BY state")).fetchall()
+
+
+async def terminals_by_state(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+    cursor = await connection.execute(
+        "SELECT state, count(*) AS n FROM terminal GROUP BY state"
+        " UNION ALL SELECT 'refused', count(*) FROM terminal_refused"
+    )
+    return await cursor.fetchall()
+
+
+async def schema_is_there(connection: AsyncConnection[DictRow]) -> bool:
+    row = await (await connection.execute("SELECT to_regclass('alarm_view') IS NOT NULL AS there")).fetchone()
+    return bool(row and row["there"])

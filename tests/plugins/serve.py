@@ -1,0 +1,146 @@
+"""A running `lezgate serve` with its own data directory, and hands to talk to it, to kill parts of it, to stop it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+LEZGATE = Path(sysconfig.get_path("scripts")) / "lezgate"
+READY_S = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Gateway:
+    """One installation: start, stop, kill parts, ask the API, run commands."""
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data = data
+        self.jt808_port, self.http_port = free_port(), free_port()
+        own = {k: v for k, v in os.environ.items() if not k.startswith("LEZGATE_")}
+        self.environment = {
+            **own,
+            "LEZGATE_DATA_DIR": str(data),
+            "LEZGATE_JT808_PORT": str(self.jt808_port),
+            "LEZGATE_HTTP_PORT": str(self.http_port),
+            **{f"LEZGATE_{name.upper()}": value for name, value in settings.items()},
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.base = f"http://127.0.0.1:{self.http_port}"
+        self._tokens: dict[str, str] = {}
+
+    def start(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / "serve.log").open("ab") as log:
+            self.process = subprocess.Popen([LEZGATE, "serve"], env=self.environment, stdout=log, stderr=log)
+        self.wait_ready()
+
+    def wait_ready(self, seconds: float = READY_S) -> None:
+        end = time.monotonic() + seconds
+        answer = "nothing"
+        while time.monotonic() < end:
+            if self.process is not None and self.process.poll() is not None:
+                break
+            try:
+                response = httpx.get(f"{self.base}/readyz", timeout=2)
+            except httpx.HTTPError as error:
+                answer = repr(error)
+            else:
+                if response.status_code == 200:
+                    return
+                answer = response.text
+            time.sleep(0.1)
+        log = (self.data / "serve.log").read_text()[-6000:]
+        raise TimeoutError(f"not ready: {answer}\n{log}")
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def command(self, *words: str, stdin: str | None = None) -> str:
+        done = subprocess.run(
+            [LEZGATE, *words],
+            check=False,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def token(self, role: str = "city_admin", district: str | None = None) -> str:
+        key = f"{role}/{district}"
+        if key not in self._tokens:
+            words = ["tokens", "create", "--role", role]
+            self._tokens[key] = self.command(*words, *(["--district", district] if district else [])).strip()
+        return self._tokens[key]
+
+    def ask(self, method: str, path: str, *, role: str = "city_admin", **kwargs: object) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token(role)}"}
+        return httpx.request(method, f"{self.base}{path}", headers=headers, timeout=10, **kwargs)
+
+    def get(self, path: str, **params: object) -> dict:
+        response = self.ask("GET", path, params=params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    # ---- processes ----
+
+    def pids(self, what: str) -> list[int]:
+        """Process ids of `edge`, `worker`, `api`, `nats-server` or `postgres` (the postmaster) of this gateway."""
+        assert self.process is not None
+        if what == "postgres":
+            path = self.data / "postgres" / "cluster" / "postmaster.pid"
+            return [int(path.read_text().split()[0])] if path.exists() else []
+        found = []
+        for path in Path("/proc").iterdir():
+            if not path.name.isdigit():
+                continue
+            try:
+                words = (path / "cmdline").read_bytes().split(b"\0")
+                parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue
+            mine = parent == self.process.pid
+            if mine and (what.encode() in words or words[0].endswith(what.encode())):
+                found.append(int(path.name))
+        return found
+
+    def kill(self, what: str) -> None:
+        pids = self.pids(what)
+        assert pids, f"no {what} runs"
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    def stored(self) -> int:
+        """What the offsets' rows say is stored."""
+        text = httpx.get(f"{self.base}/metrics", headers={"Authorization": f"Bearer {self.token()}"}).text
+        lines = [line for line in text.splitlines() if line.startswith("lezgate_positions_total") and "stored" in line]
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
+
+
+@pytest.fixture
+def gateway(tmp_path, request):
+    """A started gateway; settings by `@pytest.mark.parametrize("gateway", [{...}], indirect=True)`."""
+    one = Gateway(tmp_path / "var", **getattr(request, "param", {}))
+    one.start()
+    yield one
+    one.stop()
+    if request.session.testsfailed:
+        sys.stderr.write((one.data / "serve.log").read_text()[-4000:])

@@ -1,0 +1,118 @@
+"""What workers and edges read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psycopg
+import pytest
+
+from storage import load
+from storage.commit import commit
+from tests.storage.rows import NOON, SECOND, STREAM, positions, work
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+    from tests.storage.conftest import Scene
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_offset_is_made_once(worker: AsyncConnection) -> None:
+    """An existing offset is left alone and shown as it is, of another stream too."""
+    assert await load.offset(worker, 5) is None
+    made = await load.create_offset(worker, 5, "S1", 41)
+    assert (made.stream, made.sequence, made.boots, made.rejected) == ("S1", 41, {}, {})
+    assert await load.create_offset(worker, 5, "S2", 99) == made
+
+
+async def test_one_session_holds_a_partition(worker: AsyncConnection, worker_database: str) -> None:
+    """A second session gets it only when the first is gone; other partitions are free."""
+    async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as other:
+        assert await load.lock_partition(other, 3)
+        assert not await load.lock_partition(worker, 3)
+        assert await load.lock_partition(worker, 4)
+        await load.unlock_partition(other, 3)
+        assert await load.lock_partition(worker, 3)
+
+
+async def test_ruleset(scene: Scene, worker: AsyncConnection) -> None:
+    """Zones and machines with their dates in us, drafts left out, and an epoch that any edit moves."""
+    rules = await load.ruleset(worker)
+    assert rules.epoch == 1
+    (zone,) = rules.zones
+    assert (zone["zone"], zone["version"], zone["name"], zone["state"]) == (scene.zone, 1, "一号区", "active")
+    assert (zone["valid_from"], zone["valid_to"]) == (1_767_225_600 * SECOND, None)
+    (machine,) = rules.machines
+    assert (machine["device"], machine["phone"], machine["id"]) == (7, "13800000007", scene.machine)
+    assert (machine["emission_stage"], machine["valid_from"], machine["valid_to"]) == ("2", 1_767_225_600 * SECOND, None)
+    with psycopg.connect(scene.conninfo) as conn:
+        conn.execute("UPDATE zone_version SET state = 'draft'")
+    changed = await load.ruleset(worker)
+    assert (changed.epoch, changed.zones) == (2, [])
+
+
+async def test_recently_ended_versions_and_bindings_are_kept(scene: Scene, worker: AsyncConnection) -> None:
+    """A fix that comes late is judged by what was in force at its time; what ended long ago is left out."""
+    with psycopg.connect(scene.conninfo) as conn:
+        conn.execute("UPDATE zone_version SET state = 'retired', valid_to = now() - interval '2 days'")
+        conn.execute("UPDATE binding SET during = tstzrange('2020-01-01', now() - interval '2 days')")
+    rules = await load.ruleset(worker)
+    assert [zone["state"] for zone in rules.zones] == ["retired"]
+    assert rules.machines[0]["valid_to"] > 0
+    with psycopg.connect(scene.conninfo) as conn:
+        conn.execute("UPDATE zone_version SET valid_to = now() - interval '40 days'")
+        conn.execute("UPDATE binding SET during = tstzrange('2020-01-01', now() - interval '40 days')")
+    rules = await load.ruleset(worker)
+    assert (rules.zones, rules.machines) == ([], [])
+
+
+@pytest.mark.parametrize("partitions", [False, True])
+async def test_known_reports(worker: AsyncConnection, partitions: bool) -> None:
+    """Known is the whole key: another time or another fingerprint is another report."""
+    if partitions:
+        await worker.execute("SELECT ensure_partitions('2026-03-01', '2026-03-02')")
+    seen = positions(3)
+    await commit(worker, work(positions=seen))
+    devices, times, prints = (np.tile(column, 2) for column in (seen.device, seen.time, seen.fingerprint))
+    times[3] += 1
+    prints[4] += 1
+    devices[5] += 1
+    assert (await load.known_reports(worker, devices, times, prints)).tolist() == [True] * 3 + [False] * 3
+    none = np.empty(0, np.int64)
+    assert len(await load.known_reports(worker, none, none, none)) == 0
+
+
+async def test_snapshot(worker: AsyncConnection) -> None:
+    """The last snapshot replaces the one before."""
+    assert await load.load_snapshot(worker, 0) is None
+    for sequence in (1, 2):
+        await load.save_snapshot(worker, 0, sequence, 1, bytes([0, 255, sequence]))
+    assert await load.load_snapshot(worker, 0) == load.Snapshot(2, 1, b"\x00\xff\x02")
+
+
+async def test_flush_last_shows_the_newest(scene: Scene, worker: AsyncConnection) -> None:
+    """One row a terminal, by device time, whatever the order of rows and of flushes."""
+    newer = positions(3).take(np.array([2, 0, 1]))
+    await load.flush_last(worker, newer)
+    await load.flush_last(worker, positions(1))  # older: ignored
+    await load.flush_last(worker, positions(1, device=8).with_columns(status=np.array([2**31 + 3], np.uint32)))
+    await load.flush_last(worker, positions(0))
+    assert scene.query(
+        "SELECT terminal, (extract(epoch FROM time) * 1000000)::bigint, lon, status & 4294967295::bigint"
+        " FROM terminal_last ORDER BY terminal"
+    ) == [(7, NOON + 2 * SECOND, 117_120_000, 0), (8, NOON, 117_120_000, 2**31 + 3)]
+
+
+async def test_registry(scene: Scene, worker: AsyncConnection) -> None:
+    """Version and terminals together; the version is there with no terminal at all."""
+    version, terminals = await load.registry(worker)
+    assert terminals == [("13800000007", 1, "registered")]
+    with psycopg.connect(scene.conninfo) as conn:
+        conn.execute("DELETE FROM binding")
+        conn.execute("DELETE FROM terminal")
+    after, none = await load.registry(worker)
+    assert after > version
+    assert none == []
