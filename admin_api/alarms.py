@@ -9,7 +9,7 @@ from admin_api import parameters
 from admin_api.alarm_states import ACTIONS, ALLOWED, MEASURES, RESULTS, STATES, Action, next_state
 from admin_api.answers import Json, page
 from admin_api.authentication import PREFIX, Asker, require
-from admin_api.parameters import Cursor, Limit
+from admin_api.parameters import Cursor, Id, Limit
 from admin_api.permissions import Account, Permission
 from admin_api.problems import Problem, invalid, not_found
 from admin_api.records import record
@@ -18,7 +18,6 @@ from storage.queries import alarms, districts
 
 router = APIRouter(prefix=PREFIX + "/alarms", tags=["alarms"])
 
-AlarmId = Annotated[int, Path(alias="id", ge=1, lt=1 << 63)]
 _LONGEST_NOTE = 2000
 
 
@@ -28,7 +27,17 @@ class AlarmAction(BaseModel):
     model_config = ConfigDict(extra="allow", str_strip_whitespace=True)
 
     action: Literal[
-        "assign", "accept", "start", "feedback", "false_alarm", "exempt", "return", "close", "reopen", "transfer", "note"
+        "assign",
+        "accept",
+        "start",
+        "feedback",
+        "false_alarm",
+        "exempt",
+        "return",
+        "close",
+        "reopen",
+        "transfer",
+        "note",
     ]
     note: str | None = Field(None, max_length=_LONGEST_NOTE)
     result: str | None = Field(None, description="Result on site, with `feedback`: " + ", ".join(RESULTS))
@@ -61,16 +70,14 @@ async def list_alarms(
 
 
 @router.get("/{id}", dependencies=[require(Permission.ALARMS_READ)])
-async def get_alarm(account: Asker, here: Here, alarm: AlarmId) -> Json:
+async def get_alarm(account: Asker, here: Here, alarm: Annotated[Id, Path(alias="id")]) -> Json:
     """One alarm with `actions`, its record, and `allowed`, what this account may do about it now."""
     async with here.database() as connection:
         return Json(await _whole(connection, account, alarm))
 
 
 @router.post("/{id}/actions", status_code=201, dependencies=[require(Permission.ALARMS_HANDLE)])
-async def act(
-    request: Request, account: Asker, here: Here, alarm: AlarmId, step: AlarmAction
-) -> Json:
+async def act(request: Request, account: Asker, here: Here, alarm: Annotated[Id, Path(alias="id")], step: AlarmAction) -> Json:
     """Appends an action and moves the alarm; answers with the alarm as it is then."""
     action = ACTIONS[step.action]
     _may(account, action)

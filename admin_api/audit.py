@@ -25,7 +25,5 @@ async def list_audit(
 ) -> Json:
     """Audit rows, newest first."""
     async with here.database() as connection:
-        rows = await audit.page(
-            connection, before=parameters.last_id(cursor), limit=limit, actor=actor, action=action
-        )
+        rows = await audit.page(connection, before=parameters.last_id(cursor), limit=limit, actor=actor, action=action)
     return page(rows, [rows[-1]["id"]] if len(rows) == limit else None)

@@ -14,17 +14,14 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Annotated
 
 import psycopg
-from fastapi import Depends, params
+from fastapi import Depends, Request, params
 from starlette.datastructures import Headers
-from starlette.requests import Request
 
 from admin_api.permissions import ROLES, Account, Permission
 from admin_api.problems import Problem, unavailable
 from storage.queries import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from psycopg import AsyncConnection
     from psycopg.rows import DictRow
     from psycopg_pool import AsyncConnectionPool
@@ -99,7 +96,7 @@ async def account_of(connection: AsyncConnection[DictRow], kind: str, text: str)
 class Authentication:
     """ASGI middleware; leaves the `Account` in the request's state."""
 
-    def __init__(self, app: ASGIApp, pool: Callable[[], AsyncConnectionPool[AsyncConnection[DictRow]]]) -> None:
+    def __init__(self, app: ASGIApp, pool: AsyncConnectionPool[AsyncConnection[DictRow]]) -> None:
         self.app = app
         self.pool = pool
 
@@ -127,7 +124,7 @@ class Authentication:
         if shown is None:
             raise unauthenticated()
         kind, text = shown
-        async with self.pool().connection() as connection:
+        async with self.pool.connection() as connection:
             account = await account_of(connection, kind, text)
         if account is None:
             raise unauthenticated()

@@ -66,9 +66,7 @@ class Fleet:
 
     def _build(self, since: int, devices: Collection[int] | None) -> bytes | None:
         rows = [
-            row
-            for device, (tick, row) in self._rows.items()
-            if tick > since and (devices is None or device in devices)
+            row for device, (tick, row) in self._rows.items() if tick > since and (devices is None or device in devices)
         ]
         if not rows:
             return None

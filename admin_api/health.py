@@ -82,7 +82,7 @@ async def metrics(state: Here) -> Response:
                 "gauge",
                 "1 where this process says that it is ready.",
                 [
-                    ({"role": role, "pid": str(status.get("pid", ""))}, int(bool(status.get("ready"))))
+                    ({"role": role, "pid": str(status.get("pid", ""))}, bool(status.get("ready")))
                     for role, status in state.options.health.statuses()
                 ],
             )
@@ -101,7 +101,8 @@ def _positions(partitions: list[dict[str, Any]]) -> list[Family]:
             for outcome in ("stored", "duplicate", "quarantined")
         ]
         rejects += [
-            ({"partition": partition, "reason": reason}, int(count)) for reason, count in sorted(row["rejected"].items())
+            ({"partition": partition, "reason": reason}, int(count))
+            for reason, count in sorted(row["rejected"].items())
         ]
     return [
         Family("lezgate_positions_total", "counter", "Position reports by what became of them.", samples),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
@@ -14,7 +18,7 @@ class Family:
     name: str
     kind: str
     help: str
-    samples: list[tuple[dict[str, str], float]]
+    samples: Sequence[tuple[dict[str, str], float]]
 
 
 def render(families: list[Family]) -> Response:

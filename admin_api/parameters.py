@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+from annotated_types import Ge, Lt
 from fastapi import Query
 
 from admin_api.answers import CursorError, decode
@@ -15,6 +16,8 @@ from admin_api.problems import Problem, invalid
 CHINA = ZoneInfo("Asia/Shanghai")
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of a page")]
+# A row's id: PostgreSQL's bigint has no more.
+Id = Annotated[int, Ge(1), Lt(1 << 63)]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 
 # A plus sign that arrived as a space because it was not percent-encoded.

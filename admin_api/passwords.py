@@ -14,7 +14,7 @@ MIN_LENGTH = 12
 
 
 class PasswordError(ValueError):
-    """This password may not be used."""
+    """A password that may not be used."""
 
 
 def _derive(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:

@@ -43,9 +43,7 @@ async def latest(
         devices = None if account.reads is None else await alarms.machines_in(connection, account.reads)
         rows = await positions.latest(connection, box=corners, devices=devices, after=after, limit=limit)
     online_after = datetime.now(UTC) - ONLINE_WITHIN
-    return page(
-        [_item(row, online_after) for row in rows], [rows[-1]["device"]] if len(rows) == limit else None
-    )
+    return page([_item(row, online_after) for row in rows], [rows[-1]["device"]] if len(rows) == limit else None)
 
 
 def _item(row: dict[str, Any], online_after: datetime) -> dict[str, Any]:

@@ -114,9 +114,7 @@ async def _http(_: Request, error: Exception) -> Json:
 
 async def _validation(_: Request, error: Exception) -> Json:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    errors = [
-        {"where": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in error.errors()
-    ]
+    errors = [{"where": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in error.errors()]
     fields = ", ".join(str(each["where"]) for each in errors)
     return Problem(
         422, "invalid", f"These fields are not valid: {fields}.", f"以下字段未通过校验：{fields}。", errors=errors

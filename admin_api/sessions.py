@@ -71,7 +71,10 @@ def _refused() -> Problem:
 
 @router.post("", status_code=201)
 async def sign_in(
-    request: Request, state: Here, login: Annotated[str, Body(max_length=200)], password: Annotated[str, Body(max_length=1000)]
+    request: Request,
+    state: Here,
+    login: Annotated[str, Body(max_length=200)],
+    password: Annotated[str, Body(max_length=1000)],
 ) -> Json:
     """Signs in with login and password. The same answer for a wrong login and a wrong password."""
     key = f"{request.client.host if request.client else ''} {login}"

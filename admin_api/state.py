@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool
-from starlette.requests import Request
 
 if TYPE_CHECKING:
     import asyncio

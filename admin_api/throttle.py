@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Keys kept at most; the oldest goes first. An attacker who fills it only buys slow guesses by other names.
 _MOST_KEYS = 10_000

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from admin_api import parameters
 from admin_api.answers import Json, encode, page
 from admin_api.authentication import PREFIX, Asker, require
-from admin_api.parameters import CHINA, Cursor
+from admin_api.parameters import CHINA, Cursor, Id
 from admin_api.permissions import Account, Permission
 from admin_api.phones import Phone
 from admin_api.problems import invalid, not_found
@@ -95,7 +95,7 @@ async def terminal_track(
 
 @router.get("/machines/{id}/track", dependencies=[require(Permission.TRACKS_READ)])
 async def machine_track(
-    request: Request, account: Asker, here: Here, machine: Annotated[int, Path(alias="id", ge=1, lt=1 << 63)],
+    request: Request, account: Asker, here: Here, machine: Annotated[Id, Path(alias="id")],
     start: Start = None, end: End = None, purpose: PurposeText = None, form: Format = "json", limit: Rows = None,
     cursor: Cursor = None,
 ) -> Response:  # fmt: skip
@@ -168,9 +168,7 @@ class _Query:
             return page([item(row) for row in rows], key) if self.form == "json" else _collection(rows, key, name)
         lines = self._ndjson if self.form == "ndjson" else self._csv
         media_type = "application/x-ndjson" if self.form == "ndjson" else "text/csv; charset=utf-8"
-        return StreamingResponse(
-            lines(here, read), media_type=media_type, headers=_attachment(f"{name}.{self.form}")
-        )
+        return StreamingResponse(lines(here, read), media_type=media_type, headers=_attachment(f"{name}.{self.form}"))
 
     async def _reads(self, here: State, read: Read) -> AsyncIterator[list[dict[str, Any]]]:
         """A connection is held for a read only, never while a slow reader takes the lines."""

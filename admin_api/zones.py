@@ -9,7 +9,7 @@ from starlette.responses import Response
 from admin_api import parameters
 from admin_api.answers import Json, page
 from admin_api.authentication import PREFIX, Asker, require
-from admin_api.parameters import Cursor, Limit
+from admin_api.parameters import Cursor, Id, Limit
 from admin_api.permissions import Account, Permission
 from admin_api.problems import Problem, invalid, not_found
 from admin_api.records import record
@@ -20,7 +20,6 @@ from storage.queries import zones
 
 router = APIRouter(prefix=PREFIX + "/zones", tags=["zones"])
 
-ZoneId = Annotated[int, Path(alias="id", ge=1, lt=1 << 63)]
 Feature = Annotated[dict[str, Any], Body(description="GeoJSON Feature, Polygon or MultiPolygon")]
 Crs = Annotated[
     str | None, Query(description="wgs84, cgcs2000, gcj02, bd09 or epsg:N, where the Feature doesn't state its own")
@@ -33,7 +32,9 @@ STATES = ("draft", "active", "retired")
 @router.get("", dependencies=[require(Permission.ZONES_READ)])
 async def list_zones(
     here: Here,
-    state: Annotated[str | None, Query(description="draft, active, retired, comma between; default: draft,active")] = None,
+    state: Annotated[
+        str | None, Query(description="draft, active, retired, comma between; default: draft,active")
+    ] = None,
     district: Annotated[str | None, Query()] = None,
     limit: Limit = 500,
     cursor: Cursor = None,
@@ -70,7 +71,7 @@ async def create(
 
 
 @router.get("/{id}", dependencies=[require(Permission.ZONES_READ)])
-async def get_zone(here: Here, zone: ZoneId, version: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None) -> Json:
+async def get_zone(here: Here, zone: Annotated[Id, Path(alias="id")], version: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None) -> Json:
     """One zone: the version in force, else the newest; or the version asked for."""
     async with here.database() as connection:
         row = await zones.find(connection, zone, version)
@@ -81,7 +82,7 @@ async def get_zone(here: Here, zone: ZoneId, version: Annotated[int | None, Quer
 
 @router.put("/{id}", dependencies=[require(Permission.ZONES_WRITE)])
 async def change(
-    request: Request, account: Asker, here: Here, zone: ZoneId, body: Feature, crs: Crs = None, publish: Publish = False
+    request: Request, account: Asker, here: Here, zone: Annotated[Id, Path(alias="id")], body: Feature, crs: Crs = None, publish: Publish = False
 ) -> Json:
     """The zone's next version: a draft beside the version in force, or with `publish` in its place."""
     draft = await _draft(account, body, crs, publish=publish)
@@ -92,7 +93,7 @@ async def change(
 
 
 @router.post("/{id}/publish", dependencies=[require(Permission.ZONES_PUBLISH)])
-async def publish_draft(request: Request, account: Asker, here: Here, zone: ZoneId) -> Json:
+async def publish_draft(request: Request, account: Asker, here: Here, zone: Annotated[Id, Path(alias="id")]) -> Json:
     """Puts the zone's draft in force."""
     async with here.database() as connection:
         await _locked(connection, account, zone)
@@ -105,7 +106,7 @@ async def publish_draft(request: Request, account: Asker, here: Here, zone: Zone
 
 
 @router.delete("/{id}", status_code=204, dependencies=[require(Permission.ZONES_WRITE)])
-async def retire(request: Request, account: Asker, here: Here, zone: ZoneId) -> Response:
+async def retire(request: Request, account: Asker, here: Here, zone: Annotated[Id, Path(alias="id")]) -> Response:
     """Retires the zone: it is in force no more; its versions and visits stay."""
     async with here.database() as connection:
         row = await _locked(connection, account, zone)
@@ -117,7 +118,7 @@ async def retire(request: Request, account: Asker, here: Here, zone: ZoneId) -> 
 
 
 @router.get("/{id}/versions", dependencies=[require(Permission.ZONES_READ)])
-async def list_versions(here: Here, zone: ZoneId) -> Json:
+async def list_versions(here: Here, zone: Annotated[Id, Path(alias="id")]) -> Json:
     """Every version, newest first."""
     async with here.database() as connection:
         rows = await zones.versions(connection, zone)
@@ -133,7 +134,10 @@ def _no_zone() -> Problem:
 def _may_publish(account: Account) -> None:
     if not account.may(Permission.ZONES_PUBLISH):
         raise Problem(
-            403, "forbidden", "Only a city admin puts zones in and out of force.", "只有市局管理员可以发布或停用禁用区。"
+            403,
+            "forbidden",
+            "Only a city admin puts zones in and out of force.",
+            "只有市局管理员可以发布或停用禁用区。",
         )
 
 

@@ -54,7 +54,16 @@ def measure(gateway: Serving, point: Point, number: int, a: argparse.Namespace) 
     stored = f"{sys.executable} -m benchmarks.stored"
     command = [sys.executable, str(YARDSTICK / "ratio"), "--port", str(gateway.jt808_port), "--pid", str(gateway.pid)]
     command += ["--conns", str(point.connections), "--window", str(point.window), "--rate", str(point.rate)]
-    command += ["--seconds", str(a.seconds), "--runs", str(a.runs), "--limit-port", str(free_port()), "--stored", stored]
+    command += [
+        "--seconds",
+        str(a.seconds),
+        "--runs",
+        str(a.runs),
+        "--limit-port",
+        str(free_port()),
+        "--stored",
+        stored,
+    ]
     # Every run takes phones 20,000 further on; a point's offset keeps them new, and half of them registered.
     command += ["--first", str(FIRST_PHONE + number * point.connections)]
     print(f"\n{point.connections:,} connections, {point.name}", flush=True)

@@ -22,7 +22,9 @@ def cpu_model() -> str:
 def commit() -> str:
     """The commit, marked `+` where the tree differs from it."""
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, check=True, text=True)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], cwd=ROOT, capture_output=True, check=True, text=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()

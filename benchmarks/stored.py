@@ -12,7 +12,9 @@ from gateway.nodes import database_url
 
 def main() -> None:
     """`--rows` counts the rows themselves; otherwise the totals that the workers keep beside their offsets."""
-    query = "SELECT count(*) FROM position" if "--rows" in sys.argv else "SELECT coalesce(sum(stored), 0) FROM log_offset"
+    query = (
+        "SELECT count(*) FROM position" if "--rows" in sys.argv else "SELECT coalesce(sum(stored), 0) FROM log_offset"
+    )
     with psycopg.connect(database_url(load(), "owner")) as connection:
         row = connection.execute(query).fetchone()
     assert row is not None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
 
-WATCH_S = 0.1
+WATCH_S = 0.25
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 STEADY_S = 30.0  # a child that ran this long has failed for a new reason
 STOP_S = 8.0
@@ -111,7 +111,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             await asyncio.sleep(WATCH_S)
-            if await loop.run_in_executor(self._stores, store.alive):
+            if store.alive():  # a look at a process and a file
                 continue
             log.error("store died; starting it again", store=type(store).__name__)
             try:

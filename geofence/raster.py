@@ -28,7 +28,7 @@ OUTSIDE, INSIDE, EDGE = 0, 1, 2
 _FAT = 1e-6
 # Cells around the bounds: far points fall into the outermost, and a raster's margin of one cell is still on the lattice.
 _BORDER = 2
-_CELL_M = 150.0
+_CELL_M = 100.0
 _MOST_CELLS = 2048
 _DEGREE_M = 111_320.0
 
@@ -46,7 +46,7 @@ class Lattice:
 
     @classmethod
     def over(cls, bounds: Bounds | None) -> Lattice:
-        """A lattice of about 150 m cells, at most 2,048 to a side, over bounds (west, south, east, north in degrees)."""
+        """A lattice of about 100 m cells, at most 2,048 to a side, over bounds (west, south, east, north in degrees)."""
         west, south, east, north = bounds or (0.0, 0.0, 1.0, 1.0)
         wide_m = (east - west) * _DEGREE_M * cos(radians((south + north) / 2))
         high_m = (north - south) * _DEGREE_M

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from columns.positions import Positions
 
 _ADVANCE = """
+    BEGIN;
     UPDATE log_offset SET
         sequence = %(sequence)s, epoch = %(epoch)s, boots = %(boots)s, updated_at = now(),
         stored = stored + %(stored)s, duplicate = duplicate + %(duplicate)s, quarantined = quarantined + %(quarantined)s,
         rejected = CASE WHEN %(rejected)s::jsonb = '{}' THEN rejected ELSE add_counts(rejected, %(rejected)s) END
     FROM ruleset
     WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(previous)s
-    RETURNING ruleset.epoch
+    RETURNING ruleset.epoch;
+    SAVEPOINT copy
 """
 _RECOUNT = """
     UPDATE log_offset SET stored = stored - %(stored)s, quarantined = quarantined - %(quarantined)s,
@@ -92,11 +94,11 @@ async def _advance(conn: psycopg.AsyncConnection[Any], work: Work) -> None:
         "quarantined": quarantined,
         "rejected": orjson.dumps(work.rejected).decode(),
     }
-    async with conn.pipeline():
-        await conn.execute("BEGIN")
-        cursor = await conn.execute(_ADVANCE, values)
-        await conn.execute("SAVEPOINT copy")
-    row = await cursor.fetchone()
+    # Client-side parameters: three statements in one message and one wake-up, a third of what a pipeline costs here.
+    async with psycopg.AsyncClientCursor(conn) as cursor:
+        await cursor.execute(_ADVANCE, values)
+        cursor.nextset()
+        row = await cursor.fetchone()
     if row is None:
         raise OffsetMovedError(work.partition, work.stream, work.previous)
     if row[0] != work.epoch:
@@ -134,8 +136,7 @@ async def _store_new(conn: psycopg.AsyncConnection[Any], work: Work) -> int:
 
 async def _copy(conn: psycopg.AsyncConnection[Any], statement: str, positions: Positions) -> None:
     async with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        for piece in rows(positions):
-            await copy.write(piece)
+        await copy.write(b"".join(rows(positions)))  # every write is a wake-up
 
 
 async def _abandon(conn: psycopg.AsyncConnection[Any]) -> None:

@@ -3,14 +3,13 @@ r"""Positions -> COPY BINARY: the numpy dtype IS the row on the wire, so no Pyth
     "PGCOPY\n\xff\r\n\0" | flags u32 | extension u32 | rows | 0xffff
     row: number of fields i16, then per field its length i32 and its bytes, all big-endian
 
-`extras` has its own length in every row, so rows are grouped by it: one dtype per distinct length. That changes the
+`extras` has its own length in every row, so rows are grouped by it and each group is one matrix. That changes the
 order of the rows, which a table does not have. Values that a column cannot hold are bounded, never wrapped: a
 longitude of 4,294 degrees (what a broken terminal can send) is stored as 2147.483647, visibly out of range.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from columns.positions import Positions
+    from columns.ragged import Ragged
 
-# column of the table, type on the wire; all but the renamed and converted ones are Positions' own
+# column of the table, type on the wire
 _FIELDS = (
     ("terminal", ">i8"),
     ("time", ">i8"),
@@ -39,6 +39,9 @@ _FIELDS = (
     ("source", ">i2"),
     ("quality", ">i2"),
 )
+_CONVERTED = {"terminal", "time", "received", "lon", "lat"}
+_AS_THEY_ARE = [name for name, _ in _FIELDS if name not in _CONVERTED]
+
 COLUMNS = ", ".join([name for name, _ in _FIELDS] + ["extras"])
 COPY = f"COPY position ({COLUMNS}) FROM STDIN (FORMAT binary)"
 
@@ -50,6 +53,20 @@ _TRAILER = b"\xff\xff"
 _INT4 = np.iinfo(np.int32)
 
 
+def _row() -> np.dtype[np.void]:
+    parts = [("fields", ">i2")]
+    for name, kind in _FIELDS:
+        parts += [("length of " + name, ">i4"), (name, kind)]
+    return np.dtype([*parts, ("length of extras", ">i4")])
+
+
+_ROW = _row()
+_TEMPLATE = np.zeros((), _ROW)
+_TEMPLATE["fields"] = len(_FIELDS) + 1
+for _name, _kind in _FIELDS:
+    _TEMPLATE["length of " + _name] = np.dtype(_kind).itemsize
+
+
 def microdegrees(degrees: NDArray[np.float64]) -> NDArray[np.int64]:
     """Finite degrees as the 1e-6 degrees of an int4 column, bounded by what it holds."""
     return np.clip(np.rint(degrees * 1e6), _INT4.min, _INT4.max).astype(np.int64)
@@ -57,38 +74,34 @@ def microdegrees(degrees: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def rows(positions: Positions) -> list[bytes]:
     """All that the COPY needs, header and trailer included, in pieces to be written one after the other."""
-    columns = {name: getattr(positions, name) for name, _ in _FIELDS if name != "terminal"}
-    columns["terminal"] = positions.device
-    columns["time"] = positions.time - POSTGRES_EPOCH_US
-    columns["received"] = positions.received - POSTGRES_EPOCH_US
-    columns["lon"] = microdegrees(positions.lon)
-    columns["lat"] = microdegrees(positions.lat)
+    fixed = _fixed(positions)
     lengths = positions.extras.lengths
     order = np.argsort(lengths, kind="stable")
     ends = np.flatnonzero(np.diff(lengths[order])) + 1
-    groups = [_group(columns, positions, index) for index in np.split(order, ends)] if len(order) else []
+    groups = [_group(fixed, positions.extras, index) for index in np.split(order, ends)] if len(order) else []
     return [_HEADER, *groups, _TRAILER]
 
 
-def _group(columns: dict[str, NDArray[np.generic]], positions: Positions, index: NDArray[np.intp]) -> bytes:
+def _fixed(positions: Positions) -> NDArray[np.uint8]:
+    """What every row has, down to the length of its extras: uint8[n, bytes]."""
+    wire = np.full(len(positions), _TEMPLATE)
+    for name in _AS_THEY_ARE:
+        wire[name] = getattr(positions, name)
+    wire["terminal"] = positions.device
+    wire["time"] = positions.time - POSTGRES_EPOCH_US
+    wire["received"] = positions.received - POSTGRES_EPOCH_US
+    wire["lon"] = microdegrees(positions.lon)
+    wire["lat"] = microdegrees(positions.lat)
+    wire["length of extras"] = positions.extras.lengths
+    return wire.view(np.uint8).reshape(len(wire), _ROW.itemsize)
+
+
+def _group(fixed: NDArray[np.uint8], extras: Ragged, index: NDArray[np.intp]) -> bytes:
     """The rows at ``index``, whose extras are all of one length."""
-    starts = positions.extras.offsets[index]
-    length = int(positions.extras.offsets[index[0] + 1] - starts[0])
-    wire = np.empty(len(index), _dtype(length))
-    wire["fields"] = len(_FIELDS) + 1
-    for name, kind in _FIELDS:
-        wire["length of " + name] = np.dtype(kind).itemsize
-        wire[name] = columns[name][index]
-    wire["length of extras"] = length
+    starts = extras.offsets[index]
+    length = int(extras.offsets[index[0] + 1] - starts[0])
+    wire = np.empty((len(index), fixed.shape[1] + length), np.uint8)
+    wire[:, : fixed.shape[1]] = fixed[index]
     if length:
-        wire["extras"] = positions.extras.blob[starts[:, None] + np.arange(length)]
+        wire[:, fixed.shape[1] :] = extras.blob[starts[:, None] + np.arange(length)]
     return wire.tobytes()
-
-
-@lru_cache(maxsize=1100)  # extras are at most 1,023 bytes long (the body's limit), so every length fits
-def _dtype(length: int) -> np.dtype[np.void]:
-    parts: list[tuple[str, str] | tuple[str, str, tuple[int]]] = [("fields", ">i2")]
-    for name, kind in _FIELDS:
-        parts += [("length of " + name, ">i4"), (name, kind)]
-    parts += [("length of extras", ">i4"), ("extras", "u1", (length,))]
-    return np.dtype(parts)

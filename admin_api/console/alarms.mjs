@@ -60,7 +60,7 @@ function Row({ alarm, now, fresh, current, choose }) {
         <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span>
       </span>
       <${State} state=${alarm.state} />
-      <span class="row-where">${alarm.zone.name}<span class="tier">${name('tier', alarm.zone.tier)}</span></span>
+      <span class="row-where"><span>${alarm.zone.name}</span><span class="tier">${name('tier', alarm.zone.tier)}</span></span>
       <span class="row-ago">${isOpen(alarm) ? elapsed(alarm.entered_at, now) : ''}</span>
       <span class="row-rule">${ruleInWords(alarm.rule)}</span>
       <span class="row-when">

@@ -5,11 +5,10 @@ import { Detail } from './detail.mjs';
 import { html, render, useEffect, useMemo } from './dom.mjs';
 import { Header } from './header.mjs';
 import { currentLanguage, t } from './i18n.mjs';
-import { MapView } from './mapview.mjs';
+import { isWide, MapView } from './mapview.mjs';
 import { SignIn } from './signin.mjs';
 import { store, useStore } from './store.mjs';
 
-const DETAIL_WIDTH = 400; // as in style.css
 const WAITING = ['new', 'assigned'];
 
 function Page() {
@@ -31,12 +30,14 @@ function Desk() {
   const view = useMemo(() => ({ map: null }), []);
   const reads = may(session, 'alarms.read');
   const look = ({ longitude, latitude }) => {
-    const covered = matchMedia('(min-width: 900px)').matches ? DETAIL_WIDTH : 0;
-    view.map?.setCovered(covered);
-    view.map?.flyTo(longitude, latitude);
+    requestAnimationFrame(() => { // the pane of the alarm is there only then
+      const pane = document.querySelector('.detail'); // over the map, unless the screen is narrow
+      view.map?.setCovered({ right: pane && isWide() ? pane.offsetWidth : 0 });
+      view.map?.flyTo(longitude, latitude);
+    });
   };
   useEffect(() => {
-    if (selected === null) view.map?.setCovered(0);
+    if (selected === null) view.map?.setCovered({});
   }, [selected]);
   return html`<div class=${`desk${selected === null ? '' : ' with-detail'}${reads ? '' : ' map-only'}`}>
     <a class="skip" href="#alarms">${t('app.skip')}</a>

@@ -132,9 +132,10 @@ function listen() {
   });
 }
 
-// The worker that closes alarms keeps all of them, so the two filters ask the server for their own states.
+/** The newest page of the chosen filter; what the detail pane shows stays. */
 export async function loadAlarms() {
-  const { filter } = store.get();
+  const { filter, session } = store.get();
+  if (!session || !may(session, 'alarms.read')) return;
   await guarded(async () => {
     const answer = await api.alarms({ state: filter === 'all' ? undefined : filter, limit: PAGE });
     if (store.get().filter !== filter) return; // another filter was chosen meanwhile
@@ -164,12 +165,15 @@ export function chooseFilter(filter) {
 
 function arrive(alarm) {
   const { alarms, fresh, candidates, selected } = store.get();
-  const isNew = !alarms.has(alarm.id) && (alarm.state === 'new' || alarm.state === 'assigned');
+  const known = alarms.get(alarm.id);
+  // Another state allows other steps. The same state keeps them, and with them what is being typed into their form.
+  const allowed = known?.state === alarm.state ? known?.allowed : undefined;
+  const isNew = !known && (alarm.state === 'new' || alarm.state === 'assigned');
   store.set({
-    alarms: new Map(alarms).set(alarm.id, { ...alarms.get(alarm.id), ...alarm }),
+    alarms: new Map(alarms).set(alarm.id, { ...known, ...alarm, allowed }),
     candidates: candidates.filter((one) => one.terminal_phone !== alarm.terminal_phone),
   });
-  if (selected === alarm.id && !alarm.actions) openAlarm(alarm.id);
+  if (selected === alarm.id) refreshAlarm(alarm.id); // its record, and what is allowed now
   if (!isNew) return;
   store.set({
     fresh: new Set(fresh).add(alarm.id),
@@ -194,10 +198,15 @@ export function tick(now = Date.now()) {
 
 export async function openAlarm(id) {
   store.set(({ fresh }) => ({ selected: id, machine: null, fresh: new Set([...fresh].filter((one) => one !== id)) }));
-  await guarded(async () => {
-    const alarm = await api.alarm(id);
-    store.set(({ alarms }) => ({ alarms: new Map(alarms).set(id, { ...alarms.get(id), ...alarm }) }));
-  });
+  await refreshAlarm(id);
+}
+
+async function refreshAlarm(id) {
+  await guarded(async () => keep(await api.alarm(id)));
+}
+
+function keep(alarm) {
+  store.set(({ alarms }) => ({ alarms: new Map(alarms).set(alarm.id, { ...alarms.get(alarm.id), ...alarm }) }));
 }
 
 export const closeAlarm = () => store.set({ selected: null });
@@ -205,8 +214,7 @@ export const showMachine = (phone) => store.set({ machine: phone });
 
 /** One step of an alarm's handling. Raises the Problem: the form shows it beside its button. */
 export async function act(id, action) {
-  await api.act(id, action);
-  await openAlarm(id);
+  keep(await api.act(id, action));
 }
 
 /** The machine's way from ten minutes before it entered to ten after it left. */

@@ -93,8 +93,8 @@ export class CityMap {
   }
 
   /** How much of the map something else covers, so that what we look at is in the middle of the rest. */
-  setCovered(right) {
-    this.padding = { ...this.padding, right };
+  setCovered({ right = 0, bottom = 0 }) {
+    this.padding = { ...this.padding, right, bottom };
   }
 
   fit(animated = true) {
@@ -111,7 +111,7 @@ export class CityMap {
     const target = {
       center: [longitude, latitude],
       zoom: Math.max(this.map.getZoom(), NEAR),
-      offset: [-this.padding.right / 2, 0],
+      offset: [-this.padding.right / 2, -this.padding.bottom / 2],
     };
     if (still()) this.map.jumpTo(target);
     else this.map.easeTo({ ...target, duration: 700 });

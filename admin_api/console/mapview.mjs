@@ -11,6 +11,10 @@ import { store, useStore } from './store.mjs';
 
 const FRAME_MS = 1000; // the stream sends one frame a second; drawing more often shows nothing new
 
+// As in style.css: below it the list is under the map, and a machine's card at the map's foot.
+export const isWide = () => matchMedia('(min-width: 900px)').matches;
+const CARD_PX = 160;
+
 export function MapView({ view }) {
   const box = useRef(null);
   const [failed, fail] = useState(false);
@@ -84,6 +88,7 @@ function Tools({ view, ready }) {
     miss(!found);
     if (!found) return;
     showMachine(found.phone);
+    if (!isWide()) view.map?.setCovered({ bottom: CARD_PX });
     view.map?.flyTo(found.longitude, found.latitude);
   };
   const button = (key, sign, action) => html`<button type="button" aria-label=${t(key)} title=${t(key)} onClick=${action}>${sign}</button>`;
@@ -101,11 +106,9 @@ function Tools({ view, ready }) {
   </div>`;
 }
 
-const wide = () => matchMedia('(min-width: 900px)').matches;
-
 function Legend() {
   const stages = useStore((state) => state.counts.stages);
-  const [open] = useState(wide);
+  const [open] = useState(isWide);
   return html`<details class="legend" open=${open}>
     <summary>${t('legend.title')}</summary>
     <table>

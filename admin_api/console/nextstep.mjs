@@ -1,24 +1,26 @@
 // The form at the foot of an alarm: what its state asks for next. The server decides; a refusal is shown here.
 import { html, useState } from './dom.mjs';
-import { act, may } from './desk.mjs';
+import { OtherActions } from './actionform.mjs';
+import { act } from './desk.mjs';
 import { codes, name, t } from './i18n.mjs';
-import { useStore } from './store.mjs';
 
 const LONGEST_NOTE = 2000;
 const STEP_OF_STATE = {
   new: 'accept', assigned: 'accept', accepted: 'feedback', in_progress: 'feedback', feedback: 'close',
 };
 const FORMS = { accept: Accept, feedback: Feedback, close: Close };
-// Closing judges the feedback, so it takes the reviewing permission.
-const PERMISSION = { accept: 'alarms.handle', feedback: 'alarms.handle', close: 'alarms.review' };
+// Results that are steps of their own: they are offered there, with the note they need.
+const OWN_STEPS = ['exempt'];
 
 export function NextStep({ alarm }) {
-  const session = useStore((state) => state.session);
   const [problem, fail] = useState(null);
   const [busy, wait] = useState(false);
-  const step = STEP_OF_STATE[alarm.state];
-  if (!step) return alarm.state === 'closed' ? html`<p class="step done">${t('detail.done')}</p>` : null;
-  if (!may(session, PERMISSION[step])) return html`<p class="step done">${t('detail.readonly')}</p>`;
+  const { allowed } = alarm; // comes with the whole alarm, a moment after its row
+  if (!allowed) return null;
+  const step = allowed.includes(STEP_OF_STATE[alarm.state]) ? STEP_OF_STATE[alarm.state] : null;
+  const closed = alarm.state === 'closed';
+  if (!allowed.length && !closed) return html`<p class="step done">${t('detail.readonly')}</p>`;
+  const refuse = (key) => fail(() => () => t(key));
   const send = async (action) => {
     wait(true);
     fail(null);
@@ -30,8 +32,9 @@ export function NextStep({ alarm }) {
     wait(false);
   };
   return html`<section class="step" aria-labelledby="step-title">
-    <h3 id="step-title">${t('detail.next')}</h3>
-    <${FORMS[step]} send=${send} busy=${busy} refuse=${(key) => fail(() => () => t(key))} />
+    <h3 id="step-title">${t(closed ? 'detail.done' : 'detail.next')}</h3>
+    ${step && html`<${FORMS[step]} send=${send} busy=${busy} refuse=${refuse} />`}
+    <${OtherActions} allowed=${allowed.filter((action) => action !== step)} send=${send} busy=${busy} refuse=${refuse} />
     ${problem && html`<p class="problem" role="alert">${problem()}</p>`}
   </section>`;
 }
@@ -60,7 +63,7 @@ function Feedback({ send, busy, refuse }) {
     <label>${t('act.result')}
       <select class="field" name="result" required>
         <option value="">${t('act.choose')}</option>
-        ${codes('result').map((code) => html`<option value=${code}>${name('result', code)}</option>`)}
+        ${codes('result').filter((code) => !OWN_STEPS.includes(code)).map((code) => html`<option value=${code}>${name('result', code)}</option>`)}
       </select>
     </label>
     <fieldset><legend>${t('act.measures')}</legend>

@@ -56,6 +56,7 @@ export function boundsOf(zones) {
 
 const STEPS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
 const LINES = 6; // about so many across the view
+const BOTTOM = 0.12;
 
 /** Lines and edge labels of the meridians and parallels in [west, south, east, north]. */
 export function graticule([west, south, east, north]) {
@@ -74,7 +75,8 @@ export function graticule([west, south, east, north]) {
   for (let i = Math.ceil(south / step); i * step <= north; i += 1) {
     const lat = i * step;
     line([west, lat], [east, lat]);
-    label([east, lat], `${Math.abs(lat).toFixed(digits)}°${lat < 0 ? 'S' : 'N'}`, 'top-right');
+    const inScale = lat - south < (north - south) * BOTTOM; // the scale bar stands there
+    if (!inScale) label([east, lat], `${Math.abs(lat).toFixed(digits)}°${lat < 0 ? 'S' : 'N'}`, 'top-right');
   }
   return { type: 'FeatureCollection', features };
 }

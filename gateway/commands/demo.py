@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="随机种子")
 @click.pass_obj
-def demo(config: str | None, terminals: int | None, seed: int, **flags: object) -> None:
+def demo(config: str | None, /, terminals: int | None, seed: int, **flags: object) -> None:
     """The gateway with sample zones, machines and moving terminals. 演示：虚构的禁用区、机械与终端。"""
     from gateway.config import load  # noqa: PLC0415
     from gateway.logs import configure  # noqa: PLC0415

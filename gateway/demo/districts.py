@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 FILE = Path(__file__).resolve().parents[2] / "fixtures" / "demo" / "districts.json"
 SEED = 808
@@ -68,23 +69,23 @@ def townships() -> tuple[District, ...]:
     return tuple(row for row in districts() if row.level == "township")
 
 
-def _townships(counties: list[dict[str, object]], seats: list[tuple[float, float]]) -> list[District]:
+def _townships(counties: list[dict[str, Any]], seats: list[tuple[float, float]]) -> list[District]:
     """Streets ring their county's seat; towns are thrown at random, apart from each other and in their own county."""
     rng = Random(SEED)
     placed: list[District] = []
     for county in counties:
-        seat = tuple(county["seat"])  # type: ignore[arg-type]
-        names: list[tuple[str, str]] = [tuple(row) for row in county["townships"]]  # type: ignore[attr-defined]
+        seat: tuple[float, float] = tuple(county["seat"])
+        names: list[tuple[str, str]] = [tuple(row) for row in county["townships"]]
         streets = [row for row in names if row[1].endswith("街道")]
         turn = rng.random() * math.tau
         for place, (code, name) in enumerate(streets):
             bearing = turn + math.tau * place / len(streets) + rng.uniform(-0.2, 0.2)
-            point = _from(seat, rng.uniform(*_STREET_KM), bearing)  # type: ignore[arg-type]
-            placed.append(District(code, code, name, "township", str(county["code"]), point))
+            point = _from(seat, rng.uniform(*_STREET_KM), bearing)
+            placed.append(District(code, code, name, "township", county["code"], point))
         for code, name in names:
             if not name.endswith("街道"):
-                point = _throw(rng, seat, seats, [row.seat for row in placed])  # type: ignore[arg-type]
-                placed.append(District(code, code, name, "township", str(county["code"]), point))
+                point = _throw(rng, seat, seats, [row.seat for row in placed])
+                placed.append(District(code, code, name, "township", county["code"], point))
     return sorted(placed, key=lambda row: row.code)
 
 

@@ -75,25 +75,18 @@ def _zones(cursor: psycopg.Cursor[Any]) -> None:
     there = {row[0] for row in cursor.fetchall()}
     drafts = [parse_feature(feature) for feature in collection()["features"]]
     drafts = [draft for draft in drafts if draft.doc_no not in there]
-    ids = []
-    for _ in drafts:
-        cursor.execute("INSERT INTO zone DEFAULT VALUES RETURNING id")
-        row = cursor.fetchone()
-        assert row is not None  # noqa: S101  RETURNING of one inserted row
-        ids.append(row[0])
-    cursor.executemany(
-        "INSERT INTO zone_version (zone, version, name, district, tier, state, doc_no, crs, source, geometry, rules,"
-        " guard_m, halo_m, unknown_policy, valid_from, valid_to, author)"
-        " VALUES (%s, 1, %s, %s, %s, 'active', %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, now()), %s, %s)",
-        [
+    for draft in drafts:
+        cursor.execute(
+            "WITH new AS (INSERT INTO zone DEFAULT VALUES RETURNING id)"
+            " INSERT INTO zone_version (zone, version, name, district, tier, state, doc_no, crs, source, geometry,"
+            " rules, guard_m, halo_m, unknown_policy, valid_from, valid_to, author)"
+            " SELECT id, 1, %s, %s, %s, 'active', %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, now()), %s, %s FROM new",
             (
-                zone, draft.name, draft.district, draft.tier, draft.doc_no, draft.crs, Jsonb(draft.source),
+                draft.name, draft.district, draft.tier, draft.doc_no, draft.crs, Jsonb(draft.source),
                 Jsonb(draft.to_wgs84_geojson()), Jsonb(draft.rules_json()), draft.guard_m, draft.halo_m,
                 draft.unknown_policy, _time(draft.valid_from), _time(draft.valid_to), AUTHOR,
-            )
-            for zone, draft in zip(ids, drafts, strict=True)
-        ],
-    )  # fmt: skip
+            ),
+        )  # fmt: skip
 
 
 def _machines(cursor: psycopg.Cursor[Any]) -> None:
@@ -102,22 +95,33 @@ def _machines(cursor: psycopg.Cursor[Any]) -> None:
                    ([row["registration_number"] for row in rows],))  # fmt: skip
     there = {row[0] for row in cursor.fetchall()}
     missing = [row for row in rows if row["registration_number"] not in there]
-    cursor.executemany(
+    # One statement for all rows: each statement is another epoch for the workers to load.
+    cursor.execute(
         "INSERT INTO machine (registration_number, machine_type, registration_type, emission_stage, power_kw, energy,"
-        " district, brand, model, owner_name) VALUES (%(registration_number)s, %(machine_type)s,"
-        " %(registration_type)s, %(emission_stage)s, %(power_kw)s, %(energy)s, %(district)s, %(brand)s, %(model)s,"
-        " '演示机主')",
-        missing,
+        " district, brand, model, owner_name) SELECT registration_number, machine_type, registration_type,"
+        " emission_stage, power_kw, energy, district, brand, model, '演示机主' FROM jsonb_to_recordset(%s) AS row"
+        " (registration_number text, machine_type text, registration_type text, emission_stage text, power_kw real,"
+        " energy text, district text, brand text, model text)",
+        (Jsonb(missing),),
     )
-    cursor.executemany(
-        "INSERT INTO terminal (device, phone, edition, maker, model) VALUES (%s, %s, %s, 'DEMO', 'LZ-SIM')"
-        " ON CONFLICT DO NOTHING",
-        [(device_of(machine.terminal_phone), machine.terminal_phone, machine.edition) for machine in fleet()],
+    cursor.execute(
+        "INSERT INTO terminal (device, phone, edition, maker, model)"
+        " SELECT device, phone, edition, 'DEMO', 'LZ-SIM' FROM jsonb_to_recordset(%s) AS row"
+        " (device bigint, phone text, edition text) ON CONFLICT DO NOTHING",
+        (
+            Jsonb(
+                [
+                    {"device": device_of(m.terminal_phone), "phone": m.terminal_phone, "edition": m.edition}
+                    for m in fleet()
+                ]
+            ),
+        ),
     )
-    cursor.executemany(
-        "INSERT INTO binding (device, machine, during)"
-        " SELECT %s, id, tstzrange(%s, NULL) FROM machine WHERE registration_number = %s ON CONFLICT DO NOTHING",
-        [(device_of(row["terminal_phone"]), _INSTALLED, row["registration_number"]) for row in missing],
+    cursor.execute(
+        "INSERT INTO binding (device, machine, during) SELECT row.device, machine.id, tstzrange(%s, NULL)"
+        " FROM jsonb_to_recordset(%s) AS row (device bigint, registration_number text)"
+        " JOIN machine USING (registration_number) ON CONFLICT DO NOTHING",
+        (_INSTALLED, Jsonb([{**row, "device": device_of(row["terminal_phone"])} for row in missing])),
     )
 
 

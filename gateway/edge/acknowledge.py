@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from columns.outcome import Outcome
 from protocols.jt808.replies import acknowledge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from columns.outcome import Outcome
     from gateway.edge.sessions import Sessions
     from protocols.jt808.header import Packets
-
-# Outcome -> result byte of 0x8001 (JT/T 808-2019 8.2, table 5)
-_RESULT = {Outcome.STORED: 0, Outcome.FAILED: 1, Outcome.MALFORMED: 2, Outcome.UNSUPPORTED: 3}
 
 
 class Writer:
@@ -43,7 +40,7 @@ class Writer:
         before = sessions.serial[who]
         serials = (np.arange(len(slots)) + np.repeat(before - first, counts)) & 0xFFFF
         sessions.serial[who] = (before + counts) & 0xFFFF
-        results = np.full(len(rows), _RESULT[outcome], np.uint8)
+        results = np.full(len(rows), outcome, np.uint8)
         frames = acknowledge(packets, rows, results, serials.astype(np.uint16))
         data = frames.blob.tobytes()
         bounds = frames.offsets[first].tolist()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from protocols.jt808.session import Session
-
 from protocols.jt808.framing import split
+from protocols.jt808.session import Session
 
 if TYPE_CHECKING:
     from gateway.edge.hub import Hub

@@ -113,7 +113,7 @@ class Hub:
         known_before = self._known(packets, slots, intake.telemetry)
         if len(intake.conversation):
             self._converse(intake, owners, received)
-        if len(intake.rejects):
+        if len(intake.rejects) or len(intake.malformed):
             self._reject(intake, owners, received)
         if len(intake.malformed):
             self._answer(packets, intake.malformed, slots, Outcome.MALFORMED)
@@ -241,19 +241,25 @@ class Hub:
         self.writer.acknowledge(packets, rows, slots[rows], generations, outcome)
 
     def _reject(self, intake: Intake[Packets], owners: list[Connection], received: int) -> None:
+        """Counts what became no row; of authenticated terminals it is kept, so that somebody can find out why."""
+        packets, rejects = intake.packets, intake.rejects
+        found = [
+            (owners[chunk], Reason(reason), rejects.data[i])
+            for i, (chunk, reason) in enumerate(zip(rejects.chunk.tolist(), rejects.reason.tolist(), strict=True))
+        ]
+        found += [(owners[packets.chunk[row]], Reason.BODY, packets.raw(row)) for row in intake.malformed.tolist()]
         kept: dict[int, Part] = {}
-        for i, (chunk, reason) in enumerate(zip(intake.rejects.chunk.tolist(), intake.rejects.reason.tolist(),
-                                                strict=True)):  # fmt: skip
-            self._count(Reason(reason))
-            slot = owners[chunk].slot
+        for i, (connection, reason, data) in enumerate(found):
+            self._count(reason)
+            slot = connection.slot
             if slot < 0:
                 continue
             self._garbage[slot] += 1
             if self._garbage[slot] > GARBAGE_LIMIT:
-                self.drop(owners[chunk], "garbage")
+                self.drop(connection, "garbage")
             if self.sessions.authenticated[slot] and i < DEAD_PER_FLUSH:
                 part = kept.setdefault(int(self.sessions.partition[slot]), Part(Positions.empty()))
-                part.dead.append((int(self.sessions.device[slot]), received, reason, intake.rejects.data[i]))
+                part.dead.append((int(self.sessions.device[slot]), received, reason, data))
         for partition, part in kept.items():
             self.appender.add(partition, part)
 

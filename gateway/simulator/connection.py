@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +31,9 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what create_connection makes
-        self._transport = transport
-        transport.write(self.terminal.connect(self._clock()))
+        # uvloop's transports derive from no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self.terminal.connect(self._clock()))
 
     def data_received(self, data: bytes) -> None:
         self.do(self.terminal.receive(data, self._clock()))

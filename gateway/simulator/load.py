@@ -13,16 +13,16 @@ import time
 from array import array
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.simulator.motion import moved
+from gateway.simulator.terminal import AUTHENTICATE, MILEAGE, REGISTER, REGISTERED, REPORT, SATELLITES, SIGNAL
 from protocols.jt808 import terminal as wire
-from protocols.jt808.framing import Edition, encode, split, unescape
+from protocols.jt808.framing import Edition, encode, split
 
 if TYPE_CHECKING:
     from gateway.simulator.motion import Point
 
-REGISTER, AUTHENTICATE, REPORT = 0x0100, 0x0102, 0x0200
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 CENTRE: Point = (115.98, 36.45)
 SPREAD_M = 30_000.0
@@ -77,18 +77,18 @@ class Client(asyncio.Protocol):
         self._rng = Random(f"{plan.seed} load {index}")  # noqa: S311  motion, not secrets
         spread = SPREAD_M
         self._place = moved(CENTRE, self._rng.uniform(-spread, spread), self._rng.uniform(-spread, spread))
-        self._metres = 0.0
         self._closing = False
         self.going = False
         """Closed loop: answer every acknowledgement with the next report."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  what create_connection makes
-        self._transport = transport
-        self._send(REGISTER, wire.register(
-            self._plan.edition, province=37, city=1502, maker="LOAD", model="LZ-LOAD", terminal_id=f"{self._index:07d}"[-7:],
-            colour=0, plate=f"3-L{self._index:07d}",
-        ))  # fmt: skip
+        # uvloop's transports derive from no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        terminal_id = f"{self._index:07d}"[-7:]
+        body = wire.register(
+            self._plan.edition, maker="LOAD", model="LZ-LOAD", terminal_id=terminal_id, plate="3-L" + terminal_id
+        )
+        self._send(REGISTER, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -115,11 +115,15 @@ class Client(asyncio.Protocol):
             return
         rng = self._rng
         self._place = moved(self._place, rng.uniform(-5, 5), rng.uniform(-5, 5))
-        self._metres += 4
         body = wire.location(
-            time=time.time(), lon=self._place[0], lat=self._place[1], altitude_m=33, speed_kmh=rng.uniform(0, 12),
-            course_deg=rng.randrange(360), acc=True, mileage_km=self._metres / 1000, satellites=12,
-        )  # fmt: skip
+            int(time.time()) * 1_000_000,
+            *self._place,
+            speed_kmh=rng.uniform(0, 12),
+            course=rng.randrange(360),
+            altitude=33,
+            # The odometer moves with every report, so two reports of one second are two.
+            items={MILEAGE: self._tally.sent.to_bytes(4, "big"), SIGNAL: b"\x19", SATELLITES: b"\x0c"},
+        )
         self._planned[self._send(REPORT, body)] = planned
         self._tally.sent += 1
 
@@ -127,36 +131,31 @@ class Client(asyncio.Protocol):
         now = time.monotonic()
         whole, self._left = split(self._left, data)
         for run in whole.split(b"\x7e"):
-            reply = wire.reply(unescape(run)) if run else None
-            if isinstance(reply, wire.Registered):
-                self._registered(reply)
-            elif isinstance(reply, wire.Acknowledged):
-                self._acknowledged(reply, now)
+            reply = wire.read_reply(run) if run else None
+            if reply is not None:
+                self._heard(reply, now)
             elif run:
                 self._tally.bad += 1
 
-    def _registered(self, reply: wire.Registered) -> None:
-        if reply.result or not reply.code:
-            self._refused(f"registration refused: {reply.result}")
-        else:
-            self._send(AUTHENTICATE, wire.authenticate(self._plan.edition, reply.code))
-
-    def _acknowledged(self, reply: wire.Acknowledged, now: float) -> None:
-        if reply.message == AUTHENTICATE:
+    def _heard(self, reply: wire.Reply, now: float) -> None:
+        if reply.message == REGISTERED:
+            if reply.result or not reply.code:
+                self._refused(f"registration refused: {reply.result}")
+            else:
+                self._send(AUTHENTICATE, wire.authenticate(self._plan.edition, reply.code))
+        elif reply.request_message == AUTHENTICATE:
             if reply.result:
                 self._refused("authentication refused")
             elif not self._ready.done():
                 self._ready.set_result(None)
-            return
-        planned = self._planned.pop(reply.serial, None)
-        if reply.message != REPORT or planned is None:
+        elif reply.request_message == REPORT and (planned := self._planned.pop(reply.request, None)) is not None:
+            self._tally.acked += 1
+            self._tally.bad += reply.result != 0
+            self._tally.latencies.append(now - planned)
+            if self.going:
+                self.report(now)
+        else:
             self._tally.bad += 1
-            return
-        self._tally.acked += 1
-        self._tally.bad += reply.result != 0
-        self._tally.latencies.append(now - planned)
-        if self.going:
-            self.report(now)
 
     def _refused(self, why: str) -> None:
         if not self._ready.done():

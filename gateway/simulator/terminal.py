@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from protocols.jt808 import terminal as wire
-from protocols.jt808.framing import encode, split, unescape
+from protocols.jt808.framing import encode, split
 
 if TYPE_CHECKING:
     from gateway.simulator.motion import Fix
     from protocols.jt808.framing import Edition
 
 REGISTER, AUTHENTICATE, HEARTBEAT, REPORT, BATCH = 0x0100, 0x0102, 0x0002, 0x0200, 0x0704
+REGISTERED = 0x8100
+MILEAGE, SIGNAL, SATELLITES = 0x01, 0x30, 0x31  # items of 0x0200
+_ACC, _FIXED, _GPS, _BEIDOU = 1 << 0, 1 << 1, 1 << 18, 1 << 19  # status bits
 KEEP = 2_000
 """Reports kept for a platform that does not answer: over an hour at 2 s. Then the oldest go, counted."""
 _ANSWER_S = 15.0  # T of the retransmission rule
@@ -28,6 +31,24 @@ _TRIES = 3
 _PER_BATCH = 15  # of ~40 bytes each: well inside one packet's 1023
 _IN_FLIGHT = 8  # unacknowledged messages while old reports are delivered: a slow platform sets the pace
 _ORDINARY, _BACKFILL = 0, 1  # type of 0x0704
+
+
+def report_body(fix: Fix, time: float) -> bytes:
+    """The body of 0x0200 for a fix at ``time`` (seconds since 1970)."""
+    return wire.location(
+        int(time) * 1_000_000,
+        fix.lon,
+        fix.lat,
+        speed_kmh=fix.speed_kmh,
+        course=fix.course_deg,
+        status=_FIXED | _GPS | _BEIDOU | (_ACC if fix.engine_on else 0),
+        altitude=fix.altitude_m,
+        items={
+            MILEAGE: int(fix.mileage_km * 10).to_bytes(4, "big"),
+            SIGNAL: bytes([25]),
+            SATELLITES: bytes([fix.satellites]),
+        },
+    )
 
 
 @dataclass(slots=True)
@@ -93,9 +114,8 @@ class Terminal:
         self.counts.connections += 1
         if self.code is None:
             body = wire.register(
-                self.edition, province=37, city=1502, maker="DEMO", model="LZ-SIM", terminal_id=self.phone[-7:],
-                colour=0, plate=self.plate,
-            )  # fmt: skip
+                self.edition, maker="DEMO", model="LZ-SIM", terminal_id=self.phone[-7:], plate=self.plate
+            )
             return self._send(REGISTER, body, now)
         return self._send(AUTHENTICATE, wire.authenticate(self.edition, self.code), now)
 
@@ -112,10 +132,7 @@ class Terminal:
 
     def report(self, fix: Fix, now: float) -> bytes:
         """Takes in a fix of this moment; the bytes to send now, if any."""
-        body = wire.location(
-            time=now, lon=fix.lon, lat=fix.lat, altitude_m=fix.altitude_m, speed_kmh=fix.speed_kmh,
-            course_deg=fix.course_deg, acc=fix.engine_on, mileage_km=fix.mileage_km, satellites=fix.satellites,
-        )  # fmt: skip
+        body = report_body(fix, now)
         self.counts.reports += 1
         if not self.ready or self._recorded:
             self._recorded.append(body)
@@ -151,23 +168,23 @@ class Terminal:
         whole, self._left = split(self._left, data)
         step = Step()
         for run in whole.split(b"\x7e"):
-            reply = wire.reply(unescape(run)) if run else None
-            if isinstance(reply, wire.Registered):
-                self._pending.pop(reply.serial, None)
-                if reply.result or not reply.code:
-                    step.close = f"registration refused: {reply.result}"
-                else:
-                    self.code = reply.code
-                    step.send += self._send(AUTHENTICATE, wire.authenticate(self.edition, reply.code), now)
-            elif isinstance(reply, wire.Acknowledged):
-                self._acknowledged(reply, step, now)
+            reply = wire.read_reply(run) if run else None
+            if reply is None:
+                continue
+            pending = self._pending.pop(reply.request, None)
+            if pending is None:
+                continue
+            if reply.message != REGISTERED:
+                self._acknowledged(reply, pending, step, now)
+            elif reply.result or not reply.code:
+                step.close = f"registration refused: {reply.result}"
+            else:
+                self.code = reply.code
+                step.send += self._send(AUTHENTICATE, wire.authenticate(self.edition, reply.code), now)
         return step
 
-    def _acknowledged(self, reply: wire.Acknowledged, step: Step, now: float) -> None:
-        pending = self._pending.pop(reply.serial, None)
-        if pending is None:
-            return
-        if reply.message == AUTHENTICATE:
+    def _acknowledged(self, reply: wire.Reply, pending: _Pending, step: Step, now: float) -> None:
+        if reply.request_message == AUTHENTICATE:
             if reply.result:
                 self.code = None  # it was revoked: register anew
                 step.close = "authentication refused"

@@ -43,6 +43,8 @@ _FIELDS = np.dtype(
     ]
 )
 
+_BAD_TIME, _FUTURE = np.uint8(Quality.BAD_TIME), np.uint8(Quality.FUTURE)
+_ZERO, _OUT_OF_RANGE = np.uint8(Quality.ZERO), np.uint8(Quality.OUT_OF_RANGE)
 _QUALITY_BITS = SCRAMBLED * 2 - 1
 _QUALITY_OF_STATUS = np.array(
     [
@@ -82,16 +84,16 @@ def read(
         bad = (~valid).nonzero()[0]
         time[bad] = received // bcd.SECOND * bcd.SECOND
         fingerprint[bad] = fingerprints(packets.buffer, packets.start[packet[bad]], ends[bad])
-        quality[bad] |= Quality.BAD_TIME
+        quality[bad] |= _BAD_TIME
     future = time > received + AHEAD
     if future.any():
-        quality[future] |= Quality.FUTURE
+        quality[future] |= _FUTURE
     # One test for the two rare cases: zero, less one, is beyond every limit as an unsigned number.
     odd = (lat - 1).view(np.uint64) >= MAX_LAT
     odd |= (lon - 1).view(np.uint64) >= MAX_LON
     if odd.any():
-        quality[(lat | lon) == 0] |= Quality.ZERO
-        quality[(lat > MAX_LAT) | (lon > MAX_LON)] |= Quality.OUT_OF_RANGE
+        quality[(lat | lon) == 0] |= _ZERO
+        quality[(lat > MAX_LAT) | (lon > MAX_LON)] |= _OUT_OF_RANGE
     if (status & (SOUTH | WEST)).any():
         lat = np.where(status & SOUTH, -lat, lat)
         lon = np.where(status & WEST, -lon, lon)

@@ -87,7 +87,7 @@ class Session:
         if event is Event.REFUSED:
             self.refusals += 1
             if self.refusals >= MAX_REFUSALS:
-                event, response = Event.EXHAUSTED, replace(response, close=f"refused {self.refusals} times")
+                event, response = Event.EXHAUSTED, replace(response, close="refused")
         self.state = TRANSITIONS.get((self.state, event), self.state)
         if event is Event.ACCEPTED:
             self.identity, self.refusals = packet.identity, 0

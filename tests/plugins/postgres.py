@@ -1,9 +1,9 @@
 """PostgreSQL for tests: one embedded server a session, a fresh migrated database a test.
 
-    postgres_server   the running EmbeddedPostgres
-    database          conninfo of a database of this test's own, as the owner
-    worker_database   the same database as the worker's role
-    api_database      the same database as the api's role
+postgres_server   the running EmbeddedPostgres
+database          conninfo of a database of this test's own, as the owner
+worker_database   the same database as the worker's role
+api_database      the same database as the api's role
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from pathlib import Path
 
@@ -136,11 +138,17 @@ class Gateway:
 
 
 @pytest.fixture
-def gateway(tmp_path, request):
+def gateway(request):
     """A started gateway; settings by `@pytest.mark.parametrize("gateway", [{...}], indirect=True)`."""
-    one = Gateway(tmp_path / "var", **getattr(request, "param", {}))
-    one.start()
-    yield one
-    one.stop()
+    # Not tmp_path: pytest makes that 0700, and as root the embedded PostgreSQL runs as a user of its own.
+    directory = Path(tempfile.mkdtemp(prefix="lezgate-test-"))
+    directory.chmod(0o755)
+    one = Gateway(directory / "var", **getattr(request, "param", {}))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
     if request.session.testsfailed:
         sys.stderr.write((one.data / "serve.log").read_text()[-4000:])
+    shutil.rmtree(directory, ignore_errors=True)

@@ -16,7 +16,9 @@ NOON = 1_772_366_400 * SECOND
 STREAM = "POS@2026-03-01T00:00:00Z"
 
 
-def positions(n: int, *, start: int = 0, time: int = NOON, device: int = 7, extras: list[bytes] | None = None) -> Positions:
+def positions(
+    n: int, *, start: int = 0, time: int = NOON, device: int = 7, extras: list[bytes] | None = None
+) -> Positions:
     """n good fixes of one device, a second apart; ``start`` sets the fingerprints."""
     columns: dict[str, Any] = {name: np.zeros(n, dtype) for name, dtype in DTYPES.items()}
     columns["device"][:] = device

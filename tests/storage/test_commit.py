@@ -200,9 +200,9 @@ async def test_visit_ends(scene: Scene, worker: AsyncConnection) -> None:
     ended = VisitChange(visit.id, NOON + 60 * SECOND, NOON + 70 * SECOND, grade="working")
     for step in (10, 20):
         await commit(worker, work(previous=step, sequence=step + 10, changed=[ended]))
-    assert scene.query("SELECT exited_at = '2026-03-01T12:01:10Z', last_inside_at = '2026-03-01T12:01:00Z' FROM visit") == [
-        (True, True)
-    ]
+    assert scene.query(
+        "SELECT exited_at = '2026-03-01T12:01:10Z', last_inside_at = '2026-03-01T12:01:00Z' FROM visit"
+    ) == [(True, True)]
     assert scene.query("SELECT data ->> 'exited_at', data ->> 'grade' FROM event ORDER BY id") == [
         (None, "unknown"), ("2026-03-01T12:01:10+00:00", "working"),
     ]  # fmt: skip

@@ -9,13 +9,14 @@ import numpy as np
 import psycopg
 import pytest
 
-from columns.positions import Positions
 from columns.ragged import Ragged
 from storage.copy import COLUMNS, COPY, microdegrees, rows
 from tests.storage.rows import NOON, positions
 
 if TYPE_CHECKING:
     from psycopg import Connection
+
+    from columns.positions import Positions
 
 EDGES: dict[str, list[int]] = {
     "device": [0, 1, 2**63 - 1, 5],
@@ -40,7 +41,10 @@ EXTRAS = [b"", bytes(range(256)), b"", b"\x00" * 1000]
 def edges() -> Positions:
     sample = positions(4)
     values = {name: np.array(column, getattr(sample, name).dtype) for name, column in EDGES.items()}
-    degrees = {"lon": np.array([-180.0, 180.0, 4294.967295, 117.1234567]), "lat": np.array([-90.0, 90.0, 0.0, -0.0000004])}
+    degrees = {
+        "lon": np.array([-180.0, 180.0, 4294.967295, 117.1234567]),
+        "lat": np.array([-90.0, 90.0, 0.0, -0.0000004]),
+    }
     return sample.with_columns(**values, **degrees, extras=Ragged.of(EXTRAS))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -89,8 +90,6 @@ def test_dies_with_the_process_that_started_it(running: EmbeddedPostgres) -> Non
         "pg = EmbeddedPostgres(pathlib.Path(sys.argv[1]), json.loads(sys.stdin.read()))\n"
         "print(pg.start(), flush=True); time.sleep(60)"
     )
-    import json
-
     command = [sys.executable, "-c", script, str(running.data_dir)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdin.write(json.dumps(running._secrets).encode())

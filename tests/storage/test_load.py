@@ -10,7 +10,7 @@ import pytest
 
 from storage import load
 from storage.commit import commit
-from tests.storage.rows import NOON, SECOND, STREAM, positions, work
+from tests.storage.rows import NOON, SECOND, positions, work
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -47,7 +47,11 @@ async def test_ruleset(scene: Scene, worker: AsyncConnection) -> None:
     assert (zone["valid_from"], zone["valid_to"]) == (1_767_225_600 * SECOND, None)
     (machine,) = rules.machines
     assert (machine["device"], machine["phone"], machine["id"]) == (7, "13800000007", scene.machine)
-    assert (machine["emission_stage"], machine["valid_from"], machine["valid_to"]) == ("2", 1_767_225_600 * SECOND, None)
+    assert (machine["emission_stage"], machine["valid_from"], machine["valid_to"]) == (
+        "2",
+        1_767_225_600 * SECOND,
+        None,
+    )
     with psycopg.connect(scene.conninfo) as conn:
         conn.execute("UPDATE zone_version SET state = 'draft'")
     changed = await load.ruleset(worker)

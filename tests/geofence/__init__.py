@@ -1,0 +1,1 @@
+"""The fence, its rules and its decisions."""

@@ -1,0 +1,161 @@
+"""The fence: depths, areas, neighbours, edits."""
+
+import numpy as np
+import pytest
+import shapely
+
+from geofence.boxes import Boxes
+from geofence.fence import FOREVER, Depth, Fence
+from tests.geofence.oracle import Oracle
+from tests.geofence.world import START, at, box, star, zone
+
+
+def some_zones(n=12, seed=2):
+    rng = np.random.default_rng(seed)
+    places = rng.uniform((115.9, 36.4), (116.1, 36.55), (n, 2))
+    return [
+        zone(i + 1, star(rng, lon, lat, rng.uniform(0.003, 0.02), 120, holes=i % 3), guard_m=i % 2 * 30, halo_m=i % 5 * 12)
+        for i, (lon, lat) in enumerate(places)
+    ]
+
+
+def depths(fence, lon, lat):
+    """{zone id: depth} of each point."""
+    return [
+        {fence.zones[i].id: depth for i, depth in fence.depths(s)}
+        for s in fence.locate(np.asarray(lon, float), np.asarray(lat, float)).tolist()
+    ]
+
+
+def slow_depths(zones, lon, lat):
+    oracle = Oracle(zones)
+    found = [{z.id: oracle.depth(z, x, y) for z in zones} for x, y in zip(lon, lat, strict=True)]
+    return [{number: depth for number, depth in each.items() if depth} for each in found]
+
+
+@pytest.fixture(scope="module")
+def zones():
+    return some_zones()
+
+
+@pytest.fixture(scope="module")
+def points(zones):
+    rng = np.random.default_rng(4)
+    west, south, east, north = shapely.total_bounds([z.geometry for z in zones])
+    anywhere = rng.uniform((west, south), (east, north), (1500, 2))
+    vertices = np.concatenate([shapely.get_coordinates(z.geometry) for z in zones])
+    near = vertices + rng.normal(0, 3e-4, vertices.shape)
+    return np.concatenate([anywhere, near, vertices[::5]]).T
+
+
+def test_depths_are_those_of_the_three_shapes(zones, points):
+    """Halo, border and inner of every zone at every point, as shapely says; with and without guards and halos."""
+    assert depths(Fence.compile(zones), *points) == slow_depths(zones, *points)
+
+
+def test_no_zones_no_depths():
+    """An empty fence answers, and has no bounds, neighbours or nearest zone."""
+    fence = Fence.compile([])
+    assert fence.locate(np.array([116.0, np.nan]), np.array([36.0, 36.0])).tolist() == [0, 0]
+    assert fence.depths(0) == ()
+    assert fence.bounds is None
+    assert fence.zones_in((0, 0, 180, 90)) == []
+    assert fence.nearest(116, 36) == []
+
+
+def test_edits_are_as_if_compiled_anew(zones, points):
+    """Added, replaced, moved beyond the old bounds, removed; and the fence before an edit does not change."""
+    first = Fence.compile(zones)
+    moved = zone(3, box(100, 200, 2100, 900), version=2)
+    beyond = zone(99, box(40_000, 0, 41_000, 500))
+    fence, now = first, list(zones)
+    for edit in (moved, zone(50, box(-3000, 0, -100, 2500), guard_m=0), beyond, zone(50, box(0, 0, 90, 90), version=2)):
+        fence = fence.with_zone(edit)
+        now = [*[z for z in now if z.id != edit.id], edit]
+        assert depths(fence, *points) == slow_depths(now, *points)
+    fence = fence.without(7).without(7).without(99)
+    now = [z for z in now if z.id not in {7, 99}]
+    assert depths(fence, *points) == slow_depths(now, *points)
+    assert depths(first, *points) == slow_depths(zones, *points)
+
+
+def test_an_edit_does_not_recompile_the_rest(zones, monkeypatch):
+    """Within the bounds only the cells around the zone are laid anew."""
+    fence = Fence.compile(zones)
+    monkeypatch.setattr(Fence, "_of", None)
+    assert fence.with_zone(zone(3, box(0, 0, 300, 300))).zone(3).name == "zone 3"
+
+
+def test_many_edits_do_not_pile_up(zones):
+    """The blocks that edits leave behind are dropped in time."""
+    fence = Fence.compile(zones)
+    for i in range(60):
+        fence = fence.with_zone(zone(3, box(-i, -i, 3000 + i, 3000 + i)))
+    assert fence._grid.waste < 6
+
+
+def test_every_fence_has_its_own_generation(zones):
+    """Set ids of one fence mean nothing to another, and this is how it shows."""
+    fence = Fence.compile(zones[:1])
+    assert len({fence.generation, fence.with_zone(zones[1]).generation, Fence.compile(zones[:1]).generation}) == 3
+
+
+def test_two_versions_of_one_zone_are_refused(zones):
+    """A fence holds one version of a zone: which of two would judge?"""
+    with pytest.raises(ValueError, match="same id"):
+        Fence.compile([zones[0], zones[0]])
+
+
+def test_viewport(zones):
+    """The zones that a view shows a part of; one whose box alone touches it is not shown."""
+    fence = Fence.compile(zones)
+    view = (115.95, 36.42, 116.0, 36.5)
+    wanted = [z.id for z in zones if shapely.intersects(z.geometry, shapely.box(*view))]
+    assert wanted
+    assert [z.id for z in fence.zones_in(view)] == wanted
+    triangle = zone(1, shapely.Polygon([(116, 36), (117, 36), (116, 37), (116, 36)]))
+    assert Fence.compile([triangle]).zones_in((116.8, 36.8, 116.9, 36.9)) == []
+
+
+@pytest.mark.parametrize("most", [1, 3, 40])
+def test_nearest(zones, most):
+    """Nearest by the zones' own shapes in metres, not by their boxes."""
+    fence = Fence.compile(zones)
+    rng = np.random.default_rng(most)
+    for lon, lat in rng.uniform((115.8, 36.3), (116.2, 36.6), (20, 2)):
+        found = fence.nearest(lon, lat, most)
+        every = sorted(distance for _, distance in fence.nearest(lon, lat, len(zones)))
+        assert [distance for _, distance in found] == pytest.approx(every[:most])
+    slanted = zone(1, shapely.Polygon([at(0, 0), at(5000, 0), at(0, 5000)]))
+    small = zone(2, box(4200, 4200, 4300, 4300))
+    [(nearest, metres)] = Fence.compile([slanted, small]).nearest(*at(4000.0, 4000.0))
+    assert (nearest.id, metres) == (2, pytest.approx(283, abs=2))
+
+
+def test_nearest_is_zero_inside():
+    """A point in a zone, or on its border, is at distance 0 of it."""
+    fence = Fence.compile([zone(1, box(0, 0, 100, 100)), zone(2, box(500, 0, 600, 100))])
+    [(there, inside), (other, metres)] = fence.nearest(*at(50.0, 50.0), 2)
+    assert (there.id, inside, other.id) == (1, 0, 2)
+    assert metres == pytest.approx(450, abs=0.1)
+
+
+def test_when_a_set_changes_its_meaning():
+    """The next time at which a zone of the set comes into or goes out of force."""
+    dated = zone(1, box(0, 0, 1000, 1000), valid_from=START, valid_to=START + 100)
+    fence = Fence.compile([dated, zone(2, box(0, 0, 1000, 1000))])
+    lon, lat = at([500.0], [500.0])
+    [here] = fence.locate(lon, lat).tolist()
+    assert fence.depths(here) == ((0, Depth.INNER), (1, Depth.INNER))
+    times = [START - 1, START, START + 99, START + 100]
+    assert [fence.unchanged_until(here, t) for t in times] == [START, START + 100, START + 100, FOREVER]
+    assert [dated.counts_at(t) for t in times] == [False, True, True, False]
+
+
+def test_boxes():
+    """An R-tree over nothing and over two boxes."""
+    assert Boxes([]).touching((0, 0, 1, 1)) == []
+    boxes = Boxes([(0, 0, 1, 1), (2, 2, 3, 3)])
+    assert boxes.bounds == (0, 0, 3, 3)
+    assert boxes.touching((1, 1, 2, 2)) == [0, 1]
+    assert boxes.nearest(5, 5, 1) == [1]

