@@ -77,7 +77,9 @@ async def get_alarm(account: Asker, here: Here, alarm: Annotated[Id, Path(alias=
 
 
 @router.post("/{id}/actions", status_code=201, dependencies=[require(Permission.ALARMS_HANDLE)])
-async def act(request: Request, account: Asker, here: Here, alarm: Annotated[Id, Path(alias="id")], step: AlarmAction) -> Json:
+async def act(
+    request: Request, account: Asker, here: Here, alarm: Annotated[Id, Path(alias="id")], step: AlarmAction
+) -> Json:
     """Appends an action and moves the alarm; answers with the alarm as it is then."""
     action = ACTIONS[step.action]
     _may(account, action)

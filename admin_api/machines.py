@@ -23,7 +23,6 @@ from storage.queries import machines, terminals
 router = APIRouter(prefix=PREFIX + "/machines", tags=["machines"])
 
 
-
 class Machine(BaseModel):
     """A machine's fields; values in English or Chinese (3, 国三, 国Ⅲ). With PUT, a field that is left out stays."""
 
@@ -122,7 +121,9 @@ async def get_machine(here: Here, machine: Annotated[Id, Path(alias="id")]) -> J
 
 
 @router.put("/{id}", dependencies=[require(Permission.MACHINES_WRITE)])
-async def change(request: Request, account: Asker, here: Here, machine: Annotated[Id, Path(alias="id")], fields: Machine) -> Json:
+async def change(
+    request: Request, account: Asker, here: Here, machine: Annotated[Id, Path(alias="id")], fields: Machine
+) -> Json:
     """Sets the fields that are given; a null empties one. Another `terminal_phone` ends the terminal that it had."""
     values = _values(fields)
     emptied = {name for name in fields.model_fields_set if getattr(fields, name) is None}

@@ -160,6 +160,7 @@ def _subscribe(broadcaster: Broadcaster, account: Account, *, frames: bool) -> S
     "/stream",
     dependencies=[require(Permission.ALARMS_READ, Permission.TERMINALS_READ)],
     response_class=EventStream,
+    status_code=200,
 )
 async def stream(
     request: Request,

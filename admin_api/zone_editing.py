@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from admin_api.problems import Problem, invalid
 from storage.queries import districts, zones
 
@@ -96,3 +98,20 @@ def feature(row: dict[str, Any]) -> dict[str, Any]:
             "created_at": row["created_at"],
         },
     }
+
+
+def _same_source(draft: ZoneDraft, row: dict[str, Any]) -> bool:
+    return draft.crs == row["crs"] and draft.source == row["source"]
+
+
+def is_same(draft: ZoneDraft, row: dict[str, Any]) -> bool:
+    """Whether a stored version says what the draft says. A draft without a beginning begins whenever the other did."""
+    return (
+        draft.rules_json() == row["rules"]
+        and (_same_source(draft, row) or orjson.loads(orjson.dumps(draft.to_wgs84_geojson())) == row["geometry"])
+        and (draft.tier, draft.doc_no) == (row["tier"], row["doc_no"])
+        and (draft.guard_m, draft.halo_m) == (row["guard_m"], row["halo_m"])
+        and draft.unknown_policy == row["unknown_policy"]
+        and (draft.valid_from is None or _time(draft.valid_from) == row["valid_from"])
+        and _time(draft.valid_to) == row["valid_to"]
+    )

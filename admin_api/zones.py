@@ -71,7 +71,9 @@ async def create(
 
 
 @router.get("/{id}", dependencies=[require(Permission.ZONES_READ)])
-async def get_zone(here: Here, zone: Annotated[Id, Path(alias="id")], version: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None) -> Json:
+async def get_zone(
+    here: Here, zone: Annotated[Id, Path(alias="id")], version: Annotated[int | None, Query(ge=1, lt=1 << 31)] = None
+) -> Json:
     """One zone: the version in force, else the newest; or the version asked for."""
     async with here.database() as connection:
         row = await zones.find(connection, zone, version)
@@ -82,7 +84,13 @@ async def get_zone(here: Here, zone: Annotated[Id, Path(alias="id")], version: A
 
 @router.put("/{id}", dependencies=[require(Permission.ZONES_WRITE)])
 async def change(
-    request: Request, account: Asker, here: Here, zone: Annotated[Id, Path(alias="id")], body: Feature, crs: Crs = None, publish: Publish = False
+    request: Request,
+    account: Asker,
+    here: Here,
+    zone: Annotated[Id, Path(alias="id")],
+    body: Feature,
+    crs: Crs = None,
+    publish: Publish = False,
 ) -> Json:
     """The zone's next version: a draft beside the version in force, or with `publish` in its place."""
     draft = await _draft(account, body, crs, publish=publish)

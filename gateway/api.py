@@ -30,7 +30,8 @@ async def run(settings: Settings, *, demo: bool) -> None:
     app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health)
     config = uvicorn.Config(
         app, settings.http_host, settings.http_port, log_level="warning", access_log=False,
-        timeout_graceful_shutdown=3, server_header=False,
+        timeout_graceful_shutdown=3, server_header=False, ssl_certfile=settings.http_tls_cert or None,
+        ssl_keyfile=settings.http_tls_key or None,
     )  # fmt: skip
     log.info("api listens", url=settings.base_url)
     try:

@@ -29,8 +29,16 @@ class Settings:
     """NATS (>= 2.15, JetStream) to use; empty: an embedded nats-server."""
     jt808_host: str = "127.0.0.1"
     jt808_port: int = 7808
+    jt808_tls_cert: str = ""
+    """PEM files; with them the terminals' port speaks TLS only."""
+    jt808_tls_key: str = ""
+    mqtt_url: str = ""
+    """mqtt://USER:PASSWORD@HOST:PORT of a broker whose topics nrmm/v1/TERMINAL/up are read too; empty: off."""
     http_host: str = "127.0.0.1"
     http_port: int = 8808
+    http_tls_cert: str = ""
+    """PEM files; with them the console and the API are served over HTTPS."""
+    http_tls_key: str = ""
     public_url: str = ""
     """What links in notices and sign-in links begin with; empty: http://HOST:PORT."""
     edges: int = 1
@@ -58,7 +66,8 @@ class Settings:
 
     @property
     def base_url(self) -> str:
-        return self.public_url or f"http://{self.http_host}:{self.http_port}"
+        scheme = "https" if self.http_tls_cert else "http"
+        return self.public_url or f"{scheme}://{self.http_host}:{self.http_port}"
 
     def environment(self) -> dict[str, str]:
         """These settings as variables, for a child process."""
@@ -119,4 +128,8 @@ def load(
     settings = Settings(**values)
     if settings.enrolment not in {"strict", "open"}:
         raise click.UsageError("LEZGATE_ENROLMENT: strict or open | 取值为 strict 或 open")
+    for listener in ("jt808", "http"):
+        if bool(getattr(settings, f"{listener}_tls_cert")) != bool(getattr(settings, f"{listener}_tls_key")):
+            name = f"{PREFIX}{listener.upper()}_TLS"
+            raise click.UsageError(f"{name}_CERT and {name}_KEY go together | 证书与私钥须同时设置")
     return settings

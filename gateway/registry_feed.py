@@ -38,10 +38,11 @@ class RegistryFeed:
             try:
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute("LISTEN registry")
-                    await self._load(connection)
-                    async for _ in connection.notifies():
-                        await asyncio.sleep(SETTLE_S)
+                    while True:
                         await self._load(connection)
+                        # The generator holds the connection while it is open: it must end before the next reading.
+                        async for _ in connection.notifies(stop_after=1):
+                            await asyncio.sleep(SETTLE_S)
             except psycopg.OperationalError as error:
                 log.warning("registry feed waits for the database", error=str(error).strip())
                 await asyncio.sleep(RETRY_S)

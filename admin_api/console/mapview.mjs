@@ -25,22 +25,19 @@ export function MapView({ view }) {
   const selected = useStore((state) => state.selected);
 
   useEffect(() => {
-    let map;
     try {
-      map = new CityMap(box.current, { onPick: showMachine });
+      view.map = new CityMap(box.current, { onPick: showMachine });
     } catch {
-      fail(true);
-      return undefined;
+      fail(true); // no WebGL: counts, lists and cards work on
     }
-    view.map = map;
     const timer = setInterval(() => {
       tick();
-      draw(map);
+      if (view.map) draw(view.map);
     }, FRAME_MS);
     return () => {
       clearInterval(timer);
+      view.map?.remove();
       view.map = null;
-      map.remove();
     };
   }, []);
   useEffect(() => view.map?.name(t('map.label')));

@@ -60,7 +60,8 @@ def test_strtree(benchmark: BenchmarkFixture, zones: list[Zone], points: Points)
     shapely.prepare(tree.geometries)
 
     def locate() -> NDArray[np.int64]:
-        return tree.query(shapely.points(*points), predicate="intersects")
+        pairs: NDArray[np.int64] = tree.query(shapely.points(*points), predicate="intersects")
+        return pairs
 
     assert benchmark(locate).shape[1] > POINTS // 10
 
@@ -84,5 +85,5 @@ def test_rtree(benchmark: BenchmarkFixture, zones: list[Zone], points: Points) -
 
 def test_compile(benchmark: BenchmarkFixture, zones: list[Zone]) -> None:
     """From published zones to a fence: what a restart costs; an edit replaces one zone."""
-    fence = benchmark.pedantic(Fence.compile, (zones,), rounds=3)
+    fence = benchmark(Fence.compile, zones)
     assert len(fence.zones) == len(zones)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from columns.positions import Positions
+    from protocols.jt808.framing import Edition
 
 REPORTS = 1_000
 NOW_US = 1_770_000_000_000_000
@@ -32,7 +33,7 @@ def chunks() -> list[bytes]:
         body = terminal.location(
             NOW_US, 115.5 + rng.random(), 36 + rng.random(), rng.uniform(0, 20), i % 360, altitude=45, items=items
         )
-        edition = "2019" if i % 2 else "2013"
+        edition: Edition = "2019" if i % 2 else "2013"
         phone = terminal.phone_bcd(str(13_800_000_000 + i), edition)
         packets.append(frame(0x0200, body, phone, edition, i))
     return packets

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import click
 import orjson
 
 from protocols.jt808.describe import describe_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @click.command()
@@ -17,8 +23,13 @@ def decode(frames: tuple[str, ...]) -> None:
     错误的报文输出带 error 字段的对象，退出码仍为 0。
     """
     for frame in frames or ("-",):
-        for line in click.get_text_stream("stdin", errors="replace") if frame == "-" else (frame,):
-            if not line.strip():
-                continue
+        for line in _standard_input() if frame == "-" else (frame,):
             for packet in describe_all(line):
                 click.echo(orjson.dumps(packet))
+
+
+def _standard_input() -> Iterator[str]:
+    """Its lines, as they come; blank ones are nothing, and bytes that are no text are a line that does not read."""
+    for line in sys.stdin.buffer:
+        if text := line.decode("utf-8", "replace").strip():
+            yield text

@@ -16,9 +16,10 @@ from gateway.simulator.machines import KINDS, Kind
 
 if TYPE_CHECKING:
     from gateway.simulator.motion import Itinerary
+    from protocols.jt808.framing import Edition
 
 FIRST_PHONE = 13_900_000_001
-EDITIONS = ("2013", "2019", "2013", "2011", "2019")
+EDITIONS: tuple[Edition, ...] = ("2013", "2019", "2013", "2011", "2019")
 
 # How often each kind turns up, roughly as in a city's register.
 _WEIGHTS = {
@@ -43,7 +44,7 @@ class DemoMachine:
     district: str
     brand: str
     model: str
-    edition: str
+    edition: Edition
     role: Role
     itinerary: Itinerary
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gateway.demo.districts import SEED, District, branches, distance_km, townships
-from gateway.demo.zones import edge_km, radius_km
+from gateway.demo.zones import edge_km, lenient_towns, radius_km
 from gateway.simulator.motion import Itinerary, Leg, drive, moved, park, work
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def place(role: Role, turn: int, kind: Kind, index: int) -> Scene:
     elif role.name.endswith("outside"):
         point = _outside(rng)
     elif role.name == "working_town":
-        home = rng.choice(townships())
+        home = rng.choice(lenient_towns())
         point = _at(home, rng.uniform(0.1, 0.5), rng.random() * math.tau)
     else:
         home = branches()[turn % len(branches())]

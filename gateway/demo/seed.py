@@ -95,6 +95,8 @@ def _machines(cursor: psycopg.Cursor[Any]) -> None:
                    ([row["registration_number"] for row in rows],))  # fmt: skip
     there = {row[0] for row in cursor.fetchall()}
     missing = [row for row in rows if row["registration_number"] not in there]
+    if not missing:
+        return
     # One statement for all rows: each statement is another epoch for the workers to load.
     cursor.execute(
         "INSERT INTO machine (registration_number, machine_type, registration_type, emission_stage, power_kw, energy,"

@@ -81,7 +81,6 @@ def _feature(number: int, district: District) -> dict[str, Any]:
         shift = km * 0.45 / _KM_PER_DEGREE
         hole = _Outline.draw(Random(f"{SEED} hole {district.code}"), km * 0.18)
         rings.append(hole.ring((district.seat[0] - shift, district.seat[1] + shift), 32)[::-1])
-    strict = core or number % _STRICT_EVERY == 0
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": rings},
@@ -91,14 +90,32 @@ def _feature(number: int, district: District) -> dict[str, Any]:
             "tier": "core" if core else "general",
             "crs": "wgs84",
             "doc_no": NOTICE.format(number),
-            "rules": CORE_RULES if strict else GENERAL_RULES,
+            "rules": CORE_RULES if number in _strict() else GENERAL_RULES,
             "valid_from": FROM,
         },
     }
 
 
 @cache
+def _numbered() -> tuple[tuple[int, District], ...]:
+    """Every district that has a zone, with the number of its notice: core zones first."""
+    return tuple(enumerate((*branches(), *townships()), start=1))
+
+
+@cache
+def _strict() -> frozenset[int]:
+    """Zones with the core zones' rule: those, and a few towns."""
+    return frozenset(number for number, row in _numbered() if row.level == "branch" or number % _STRICT_EVERY == 0)
+
+
+@cache
+def lenient_towns() -> tuple[District, ...]:
+    """Towns whose zone allows 国二, away from any core zone (streets lie in or beside one)."""
+    return tuple(row for number, row in _numbered() if number not in _strict() and not row.name.endswith("街道"))
+
+
+@cache
 def collection() -> dict[str, Any]:
     """All zones as one FeatureCollection, core zones first."""
-    features = [_feature(number, district) for number, district in enumerate((*branches(), *townships()), start=1)]
+    features = [_feature(number, district) for number, district in _numbered()]
     return {"type": "FeatureCollection", "features": features}

@@ -6,7 +6,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from gateway.simulator.connection import live
 from gateway.simulator.machines import KINDS
@@ -72,7 +72,7 @@ def demonstration(count: int | None, seed: int, interval_s: float | None) -> lis
     return [
         Player(
             phone=machine.terminal_phone,
-            edition=cast("Edition", machine.edition),
+            edition=machine.edition,
             plate=machine.registration_number,
             itinerary=machine.itinerary,
             interval_s=interval_s or rng.uniform(2, 5),

@@ -101,10 +101,11 @@ class Terminal:
     _pending: dict[int, _Pending] = field(default_factory=dict)
     _recorded: deque[bytes] = field(default_factory=deque)
     _fresh: list[bytes] = field(default_factory=list)
-    _header: bytes = b""
+    header: bytes = field(init=False)
+    """The phone as the header carries it."""
 
     def __post_init__(self) -> None:
-        self._header = wire.phone_bcd(self.phone, self.edition)
+        self.header = wire.phone_bcd(self.phone, self.edition)
         if self.edition == "2011":
             self.gather = 1
 
@@ -217,6 +218,6 @@ class Terminal:
     def _send(self, message: int, body: bytes, now: float, reports: list[bytes] | None = None) -> bytes:
         serial = self._serial
         self._serial = (serial + 1) & 0xFFFF
-        packet = encode(message, body, self._header, self.edition, serial)
+        packet = encode(message, body, self.header, self.edition, serial)
         self._pending[serial] = _Pending(packet, reports or [], now)
         return packet

@@ -1,4 +1,4 @@
-"""Times as six BCD bytes YYMMDDhhmmss in GMT+8 (table 23) <-> microseconds since 1970 UTC.
+"""Times as six BCD bytes YYMMDDhhmmss in GMT+8 <-> microseconds since 1970 UTC.
 
 A column of times is three look-ups and two additions: the six bytes are read as three big-endian words, year and month,
 day and hour, minute and second, and each word has a table of the seconds it stands for. What is no time (a nibble above

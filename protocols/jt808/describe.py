@@ -55,10 +55,12 @@ def describe_all(text: str) -> Iterator[dict[str, Any]]:
     except ValueError:
         yield {"error": _HEX, "hex": text.strip()}
         return
-    runs = [run for run in data.split(b"\x7e") if run]
-    if not data.startswith(b"\x7e") and framing.checksum(data) == 0:
-        # No flags, and intact as it stands: never escaped, whatever flags there seem to be inside.
-        runs = [framing.escape(data)]
+    whole = framing.escape(data)
+    if not data.startswith(b"\x7e") and len(intake.read([whole + b"\x7e"], 0).packets):
+        # Intact as it stands: copied after unescaping, whatever escapes and flags there seem to be inside.
+        runs = [whole]
+    else:
+        runs = [run for run in data.split(b"\x7e") if run]
     if not runs:
         yield {"error": _EMPTY, "hex": data.hex()}
     for run in runs:
@@ -152,14 +154,14 @@ def _authenticate(body: bytes, read: Intake[Packets]) -> dict[str, Any]:
 
 def _registered(body: bytes, _: Intake[Packets]) -> dict[str, Any]:
     if len(body) < 3:
-        raise BodyError
+        return {"hex": body.hex()}
     said: dict[str, Any] = {"request_serial": int.from_bytes(body[:2], "big"), "result": body[2]}
     return said if body[2] else said | {"code": registration.text(body[3:])}
 
 
 def _general(body: bytes, _: Intake[Packets]) -> dict[str, Any]:
     if len(body) < 5:
-        raise BodyError
+        return {"hex": body.hex()}
     return {
         "request_serial": int.from_bytes(body[:2], "big"),
         "request_message_id": f"0x{int.from_bytes(body[2:4], 'big'):04x}",

@@ -133,16 +133,16 @@ def _sort(packets: Packets, received: int, rejects: Rejects) -> Intake[Packets]:
         return Intake(packets, positions, rows, _NO_ROWS, _NO_ROWS, rejects)
     batched = plain & (packets.message == BATCH)
     if batched.any():
-        items = batch_report.read(packets, batched.nonzero()[0].tolist())
+        items = batch_report.read(packets, batched.nonzero()[0])
         telemetry |= batched
         telemetry[items.malformed] = False
         rows = telemetry.nonzero()[0]
-        packet = np.concatenate((packet, np.array(items.packet, np.int32)))
+        packet = np.concatenate((packet, items.packet))
         order = packet.argsort(kind="stable")
         packet = packet[order]
-        starts = np.concatenate((starts, np.array(items.starts, np.int64)))[order]
-        ends = np.concatenate((ends, np.array(items.ends, np.int64)))[order]
-        source = np.concatenate((source, np.array(items.source, np.uint8)))[order]
+        starts = np.concatenate((starts, items.starts))[order]
+        ends = np.concatenate((ends, items.ends))[order]
+        source = np.concatenate((source, items.source))[order]
         rejects = _with_items(rejects, packets, items.bad)
     heard = located | batched
     return Intake(

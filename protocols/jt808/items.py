@@ -1,4 +1,4 @@
-"""The additional items of a position report (8.12, tables 26-27): id BYTE, length BYTE, value.
+"""The additional items of a position report (位置附加信息项 of 0x0200): id BYTE, length BYTE, value.
 
 Terminals are free with them: lengths differ from the standard, zeros pad, the last item may be cut off. So an item is
 known by its id *and* its length, id 0 is padding, an item that overruns ends the walk, and what is left is a tail.

@@ -1,4 +1,4 @@
-"""The position report (0x0200, 8.12, tables 23-25) as columns: 28 bytes each, then additional items.
+"""The position report (0x0200, 位置信息汇报) as columns: 28 bytes each, then additional items.
 
 alarm 0, status 4, latitude 8, longitude 12 (1e-6 degrees, unsigned), altitude 16 (m), speed 18 (0.1 km/h), course 20,
 time 22 (BCD, GMT+8), items 28. The hemispheres stand in the status alone. Items stay raw here; `items` reads them.
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 BASIC = 28
 FIXED, SOUTH, WEST, SCRAMBLED = 1 << 1, 1 << 2, 1 << 3, 1 << 5  # status bits 1, 2, 3, 5
-_Integer = TypeVar("_Integer", bound=np.integer)
 AHEAD = 5 * 60 * bcd.SECOND
 """A device time further ahead of our clock than this is Quality.FUTURE."""
 MAX_LAT, MAX_LON = 90_000_000, 180_000_000
+
+_Integer = TypeVar("_Integer", bound=np.integer)
 
 _FIELDS = np.dtype(
     [

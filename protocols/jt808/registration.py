@@ -1,4 +1,4 @@
-"""Bodies of 0x0100 (register, 8.5) and 0x0102 (authenticate, 8.8): three editions, told apart by shape.
+"""Bodies of 0x0100 (终端注册) and 0x0102 (终端鉴权): three editions, told apart by shape.
 
     0x0100   province WORD, city WORD, then
              2011  maker[5] 4   model[8] 9    id[7] 17   colour 24  plate 25..

@@ -155,7 +155,7 @@ def _heartbeat(_: Session, packet: Packet, _directory: Directory, _now: int) -> 
 
 
 def _clock(_: Session, _packet: Packet, _directory: Directory, now: int) -> tuple[Event, Response]:
-    """0x8004 is in UTC, the one time in the protocol that is (8.5 of 2019)."""
+    """0x8004 is in UTC, the one time in the protocol that is (查询服务器时间应答)."""
     return Event.NOTHING, Response(Outcome.STORED, ((CLOCK, time_bcd(now, offset=0)),))
 
 

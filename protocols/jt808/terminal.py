@@ -40,7 +40,7 @@ def location(
 ) -> bytes:
     """The body of 0x0200. time_us: us UTC; lon, lat: signed degrees WGS-84; course: degrees; altitude: m.
 
-    status: table 24's bits, 3 for ACC on and fixed; the hemispheres are added to it.
+    status: 状态位, 3 for ACC on and fixed; the hemispheres are added to it.
     """
     status |= (SOUTH if lat < 0 else 0) | (WEST if lon < 0 else 0)
     return b"".join(

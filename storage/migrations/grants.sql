@@ -17,8 +17,6 @@ BEGIN
         GRANT INSERT, UPDATE ON district, machine, terminal, binding, zone, zone_version, account, token TO lezgate_api;
         GRANT UPDATE (state, grade, district) ON alarm TO lezgate_api;
         GRANT INSERT ON alarm_action, audit, event TO lezgate_api;
-        GRANT DELETE ON token, terminal_refused, binding TO lezgate_api;
-        -- A published version never changes and a draft may go: the trigger below the table can't tell, the api does.
-        GRANT DELETE ON zone_version TO lezgate_api;
+        GRANT DELETE ON token, terminal_refused TO lezgate_api;
     END IF;
 END $grants$;

@@ -73,7 +73,9 @@ async def create(connection: AsyncConnection[DictRow], fields: Mapping[str, Any]
 async def update(connection: AsyncConnection[DictRow], machine: int, fields: Mapping[str, Any]) -> bool:
     """Sets the fields that are given; false where there is no such machine."""
     names = [name for name in FIELDS if name in fields]
-    assignments: list[sql.Composable] = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names]
+    assignments: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names
+    ]
     assignments.append(sql.SQL("updated_at = now()"))
     cursor = await connection.execute(
         sql.SQL("UPDATE machine SET {} WHERE id = {}").format(sql.SQL(", ").join(assignments), sql.Placeholder("id")),

@@ -23,7 +23,7 @@ from admin_api.app import create_app
 from columns.identity import device_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from fastapi import FastAPI
 
@@ -47,15 +47,12 @@ class Facts:
     """What a worker would have written, put in by the owner."""
 
     conninfo: str
+    connection: psycopg.Connection[Any]
     _tokens: dict[tuple[str, str | None], str] = field(default_factory=dict)
 
-    def connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(self.conninfo, autocommit=True)
-
     def run(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self.connect() as connection:
-            cursor = connection.execute(query, values)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self.connection.execute(query, values)
+        return cursor.fetchall() if cursor.description else []
 
     def token(self, role: str = "city_admin", district: str | None = None, kind: str = "bearer", **more: Any) -> str:
         text = secrets.token_urlsafe(32)
@@ -72,12 +69,11 @@ class Facts:
         return {"Authorization": f"Bearer {self._tokens[key]}"}
 
     def districts(self) -> None:
-        for code, level, parent in (("3715", "city", None), (BRANCH, "branch", "3715"), (OTHER, "branch", "3715"),
-                                    (TOWNSHIP, "township", BRANCH)):  # fmt: skip
-            self.run(
-                "INSERT INTO district (code, name, level, parent) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                code, code, level, parent,
-            )  # fmt: skip
+        self.run(
+            "INSERT INTO district (code, name, level, parent) VALUES ('3715', '市', 'city', NULL),"
+            " (%s, '分局', 'branch', '3715'), (%s, '另一分局', 'branch', '3715'), (%s, '乡镇', 'township', %s)",
+            BRANCH, OTHER, TOWNSHIP, BRANCH,
+        )  # fmt: skip
 
     def machine(self, number: str = "3-00012345", stage: str = "2", kind: str = "excavator") -> int:
         return int(self.run(
@@ -108,20 +104,20 @@ class Facts:
             machine = self.machine(f"2-{number}")
             device = self.terminal(str(10**10 + secrets.randbelow(10**9)), machine)
         visit, now = secrets.token_hex(8), datetime.now(UTC)
-        with self.connect() as connection, connection.transaction():
-            connection.execute(
+        with self.connection.transaction():
+            self.connection.execute(
                 "INSERT INTO visit (id, device, machine, zone, zone_version, verdict, rule, machine_snapshot, entered_at,"
                 " confirmed_at, last_inside_at, epoch) VALUES (%s, %s, %s, %s, 1, 'violation', %s, %s, %s, %s, %s, 1)",
                 (visit, device, machine, zone, Jsonb(RULES[0]), Jsonb({"emission_stage": "2"}), now, now, now),
             )
-            row = connection.execute(
+            row = self.connection.execute(
                 "INSERT INTO alarm (visit, district, machine, device, zone, zone_version, rule, lon, lat, entered_at,"
                 " confirmed_at, received_at) VALUES (%s, %s, %s, %s, %s, 1, %s, 115950000, 36450000, %s, %s, %s)"
                 " RETURNING id",
                 (visit, district, machine, device, zone, Jsonb(RULES[0]), now, now, now),
             ).fetchone()
             assert row is not None
-            connection.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", (row[0],))
+            self.connection.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", (row[0],))
         return int(row[0])
 
     def position(self, device: int, at: datetime, **more: Any) -> None:
@@ -152,10 +148,11 @@ class Facts:
 
 
 @pytest.fixture
-def facts(database: str) -> Facts:
-    one = Facts(database)
-    one.districts()
-    return one
+def facts(database: str) -> Iterator[Facts]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        one = Facts(database, connection)
+        one.districts()
+        yield one
 
 
 @pytest_asyncio.fixture

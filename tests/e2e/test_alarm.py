@@ -24,7 +24,7 @@ ZONE = {
             },
             "properties": {
                 "name": "测试禁用区", "district": "371502", "tier": "core", "crs": "wgs84", "doc_no": "测试〔2026〕1号",
-                "rules": [{"any_of": [{"stage_below": "3"}]}],
+                "valid_from": "2026-01-01T00:00:00+08:00", "rules": [{"any_of": [{"stage_below": "3"}]}],
             },
         }
     ],

@@ -35,7 +35,9 @@ class Oracle:
     def depth(self, zone, lon, lat):
         halo, border, inner = self.nested[zone.id]
         shapes = ((3, inner), (2, border), (1, halo))
-        return next((depth for depth, shape in shapes if shape is not None and shapely.intersects_xy(shape, lon, lat)), 0)
+        return next(
+            (depth for depth, shape in shapes if shape is not None and shapely.intersects_xy(shape, lon, lat)), 0
+        )
 
     def changes(self, machines, rows):
         """Every change of a terminal's history, as (fix index, change), given its positions in order."""

@@ -102,7 +102,7 @@ def test_columns_and_oracle_agree(device, walk):
     assert changes == expected(rows)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(walks=st.lists(sticky(), min_size=1, max_size=7), data=st.data())
 def test_batching_changes_nothing(walks, data):
     """In-order data, cut anywhere and mixed with other terminals: the same changes as terminal by terminal."""
@@ -118,9 +118,7 @@ def test_batching_changes_nothing(walks, data):
         shuffled = np.array(data.draw(st.permutations(range(len(mixed)))), int)
         batches.append(mixed.take(shuffled))
     changes, _ = run(batches)
-    assert by_device(changes) == {
-        int(rows.device[0]): wanted for rows in histories if (wanted := expected(rows))
-    }
+    assert by_device(changes) == {int(rows.device[0]): wanted for rows in histories if (wanted := expected(rows))}
 
 
 @settings(max_examples=60, deadline=None)
@@ -143,9 +141,7 @@ def test_resends_and_bad_fixes_change_nothing(walk, data):
     rows = history(0x100, walk)
     extra = rows.take(np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)), int))
     elsewhere = data.draw(st.integers(0, len(MENU) - 1))
-    extra = extra.with_columns(
-        lon=np.full(len(extra), MENU[elsewhere, 0]), lat=np.full(len(extra), MENU[elsewhere, 1])
-    )
+    extra = extra.with_columns(lon=np.full(len(extra), MENU[elsewhere, 0]), lat=np.full(len(extra), MENU[elsewhere, 1]))
     bad = history(0x100, walk[::-1]).with_columns(quality=np.full(len(rows), Quality.JUMP, np.uint8))
     state = State()
     state.refence(FENCE)

@@ -53,7 +53,15 @@ def zone(number, geometry, **fields):
 def positions(device, time, lon, lat, **columns):
     """Positions of good fixes with ACC on at 3 km/h, received a second later; the columns are broadcast."""
     time = np.atleast_1d(np.asarray(time, np.int64))
-    given = {"device": device, "time": time, "lon": lon, "lat": lat, "received": time + SECOND, "status": 3, "speed": 30}
+    given = {
+        "device": device,
+        "time": time,
+        "lon": lon,
+        "lat": lat,
+        "received": time + SECOND,
+        "status": 3,
+        "speed": 30,
+    }
     filled = {name: np.zeros(len(time), dtype) for name, dtype in DTYPES.items()}
     for name, values in {**given, **columns}.items():
         filled[name][:] = values

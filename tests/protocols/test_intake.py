@@ -13,7 +13,7 @@ from protocols.jt808 import framing, intake, terminal
 from tests.protocols import oracle
 from tests.protocols.frames import EDITIONS, NOW, mangled, packets, resealed, streams
 
-relaxed = settings(deadline=None, max_examples=120)
+relaxed = settings(deadline=None, max_examples=60)
 
 
 def encode(message: int, body: bytes, edition: str = "2013", phone: str = "13812345678", **more) -> bytes:
@@ -186,6 +186,14 @@ def test_a_bad_item_costs_its_neighbours_nothing():
     assert got.telemetry.tolist() == [0]
     assert [got.rejects.data[i] for i in range(2)] == [b"\x00\x05short", b"\x7f\xff\x01"]
     assert set(got.rejects.reason.tolist()) == {Reason.ITEM}
+
+
+@pytest.mark.parametrize("lengths", [[28, 32, 24], [32, 28, 34], [40] * 6, [28], [28, 28, 29], [29, 28, 28]])
+def test_items_of_any_lengths(lengths):
+    """Items of one length and of many, even where their sum is a multiple of the first, are cut at their own lengths."""
+    bodies = [(report(course=n) + bytes(99))[:length] for n, length in enumerate(lengths)]
+    frames = [encode(0x0704, terminal.batch(bodies)), encode(0x0704, terminal.batch([report()] * 3)), encode(2, b"")]
+    assert_agrees([frames[0] + frames[1], *frames], NOW)
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2])

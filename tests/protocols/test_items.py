@@ -10,14 +10,16 @@ from columns.positions import NO_MILEAGE, NO_SATELLITES
 from columns.ragged import Ragged
 from protocols.jt808 import items
 
-relaxed = settings(deadline=None, max_examples=150)
+relaxed = settings(deadline=None, max_examples=100)
 
 octets = st.one_of(st.sampled_from([0x00, 0x01, 0x31, 0x04]), st.integers(0, 255))
 item = st.tuples(st.sampled_from([0, 1, 2, 0x30, 0x31, 0xE1]), st.lists(octets, max_size=5).map(bytes)).map(
     lambda pair: bytes([pair[0], len(pair[1])]) + pair[1]
 )
 extras = st.one_of(
-    st.lists(item, max_size=5).map(b"".join), st.lists(octets, max_size=20).map(bytes), st.just(b"\x31\x01\x07" + bytes(99))
+    st.lists(item, max_size=5).map(b"".join),
+    st.lists(octets, max_size=20).map(bytes),
+    st.just(b"\x31\x01\x07" + bytes(99)),
 )
 
 

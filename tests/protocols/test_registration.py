@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ plates = st.one_of(st.just(""), st.text("环鲁京川3-FCB04871", max_size=8))
 
 @given(editions, words.map(lambda w: w[:5]), words.map(lambda w: w[:8]), words.map(lambda w: w[:7]),
        st.integers(0, 9), plates)  # fmt: skip
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_what_a_terminal_registers_is_read(edition, maker, model, terminal_id, colour, plate):
     """Every edition's body gives back its fields, and the edition is recognised, however long the plate."""
     body = terminal.register(edition, maker, model, terminal_id, colour, plate, 37, 1502)
@@ -59,10 +61,8 @@ def test_shorter_than_its_fixed_part(edition, length):
 def test_any_body_reads_or_is_a_body_error(body, v2019):
     """No other exception."""
     for read in (registration, authentication):
-        try:
+        with suppress(BodyError):
             read(body, v2019=v2019)
-        except BodyError:
-            pass
 
 
 @pytest.mark.parametrize("edition", EDITIONS)

@@ -166,15 +166,19 @@ def test_encrypted_and_sub_packaged(message, more, reason):
     assert (got.outcome, got.replies, got.reason) == (Outcome.UNSUPPORTED, general(message, 3), reason)
 
 
-@pytest.mark.parametrize(("message", "edition"), [(0x0100, "2013"), (0x0100, "2019"), (0x0102, "2013"), (0x0102, "2019")])
+@pytest.mark.parametrize(
+    ("message", "edition"), [(0x0100, "2013"), (0x0100, "2019"), (0x0102, "2013"), (0x0102, "2019")]
+)
 def test_a_body_that_does_not_read(message, edition):
     """Result 2 and Reason.BODY."""
     got = Session().receive(packet(message, b"", edition), Book(), NOW)
     assert (got.outcome, got.replies, got.reason) == (Outcome.MALFORMED, general(message, 2), Reason.BODY)
 
 
-@given(st.lists(st.tuples(st.sampled_from([*sorted(session.MESSAGES), 0x0200, 0x0900]), blobs, st.booleans()), max_size=15))
-@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.tuples(st.sampled_from([*sorted(session.MESSAGES), 0x0200, 0x0900]), blobs, st.booleans()), max_size=15)
+)
+@settings(deadline=None, max_examples=50)
 def test_no_conversation_breaks_the_rules(messages):
     """Whatever is said: no exception, every refusal has a reason, an identity is there exactly when authenticated, and
     nobody is authenticated without the code."""
@@ -190,6 +194,8 @@ def test_the_table_is_whole():
     """Every transition starts and ends in a state that exists, CLOSED is final, and what needs no authentication is
     exactly the five messages of the standard."""
     assert {state for state, _ in TRANSITIONS} == {State.CONNECTED, State.AUTHENTICATED}
-    assert all((State.AUTHENTICATED, event) in TRANSITIONS for event in Event if (State.CONNECTED, event) in TRANSITIONS)
+    assert all(
+        (State.AUTHENTICATED, event) in TRANSITIONS for event in Event if (State.CONNECTED, event) in TRANSITIONS
+    )
     assert {number for number, rule in session.MESSAGES.items() if rule.before_authentication} == EARLY
     assert set(session.MESSAGES) == EARLY | ANSWERS

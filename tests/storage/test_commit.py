@@ -155,7 +155,9 @@ async def test_duplicates_redo_only_the_copy(scene: Scene, worker: AsyncConnecti
     assert counts(scene)["position"] == 7
     assert counts(scene)["alarm"] == 1
     again = await commit(worker, work(previous=20, sequence=30, positions=positions(8)))
-    assert (again.stored, again.duplicate) == (1, 7), "the staging table was empty again"
+    assert (again.stored, again.duplicate) == (1, 7)
+    staged = await worker.execute("SELECT count(*) FROM pg_temp.position_staging")
+    assert await staged.fetchone() == (0,), "what was staged is not staged for ever"
 
 
 async def test_duplicates_within_one_batch(scene: Scene, worker: AsyncConnection) -> None:

@@ -1,0 +1,117 @@
+"""Zones: drafts, versions, publishing, retiring, and who may."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.admin_api.conftest import BRANCH, OTHER, SQUARE, zone_feature
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_zone_is_published_by_the_city_with_a_notice(client, facts):
+    """publish=true by a city admin with a notice's number puts the zone in force, for the workers to see."""
+    epoch = facts.run("SELECT epoch FROM ruleset")[0][0]
+    answer = await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=facts.bearer())
+    assert answer.status_code == 201
+    feature = answer.json()
+    assert answer.headers["location"] == f"/api/v1/zones/{feature['id']}"
+    assert (feature["properties"]["state"], feature["properties"]["version"]) == ("active", 1)
+    assert feature["geometry"]["type"] == "Polygon"
+    assert feature["properties"]["rules"] == [{"any_of": [{"stage_below": "3"}]}]
+    assert facts.run("SELECT epoch FROM ruleset")[0][0] > epoch
+    assert (await client.get(f"/api/v1/zones/{feature['id']}", headers=facts.bearer())).json() == feature
+    assert (await client.get("/api/v1/zones", headers=facts.bearer())).json()["items"] == [feature]
+    assert [row[1] for row in facts.audits()] == ["zone.publish"]
+
+
+async def test_publishing_needs_a_notice_and_the_city(client, facts):
+    """No notice: 422 in both languages. A branch: 403, and drafts of its own district only."""
+    answer = await client.post("/api/v1/zones?publish=true", json=zone_feature(doc_no=None), headers=facts.bearer())
+    assert answer.status_code == 422
+    assert "文号" in answer.json()["detail_zh"]
+    branch = facts.bearer("branch_admin", BRANCH)
+    assert (await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=branch)).status_code == 403
+    assert (await client.post("/api/v1/zones", json=zone_feature(district=OTHER), headers=branch)).status_code == 403
+    draft = await client.post("/api/v1/zones", json=zone_feature(), headers=branch)
+    assert draft.json()["properties"]["state"] == "draft"
+    zone = draft.json()["id"]
+    assert (await client.post(f"/api/v1/zones/{zone}/publish", headers=branch)).status_code == 403
+    published = await client.post(f"/api/v1/zones/{zone}/publish", headers=facts.bearer())
+    assert published.json()["properties"]["state"] == "active"
+    assert (await client.delete(f"/api/v1/zones/{zone}", headers=branch)).status_code == 403
+    assert (await client.post(f"/api/v1/zones/{zone}/publish", headers=facts.bearer())).status_code == 409
+    assert facts.run("SELECT count(*) FROM zone")[0][0] == 1
+
+
+async def test_a_new_version_ends_its_predecessor_and_leaves_the_past(client, facts):
+    """PUT makes a draft beside the version in force; published, it begins now at the earliest and where the old one ends."""
+    first = await client.post(
+        "/api/v1/zones?publish=true", json=zone_feature(valid_from="2020-01-01T00:00:00+08:00"), headers=facts.bearer()
+    )
+    zone = first.json()["id"]
+    assert first.json()["properties"]["valid_from"].startswith("2020-01-01T00:00:00")
+    again = zone_feature(name="新名", valid_from="2020-01-01T00:00:00+08:00")
+    draft = await client.put(f"/api/v1/zones/{zone}", json=again, headers=facts.bearer())
+    assert (draft.json()["properties"]["version"], draft.json()["properties"]["state"]) == (2, "draft")
+    assert (await client.get(f"/api/v1/zones/{zone}", headers=facts.bearer())).json()["properties"]["name"] == "禁用区"
+    await client.put(f"/api/v1/zones/{zone}?publish=true", json=again, headers=facts.bearer())
+    versions = (await client.get(f"/api/v1/zones/{zone}/versions", headers=facts.bearer())).json()["items"]
+    states = [(v["properties"]["version"], v["properties"]["state"]) for v in versions]
+    assert states == [(3, "active"), (2, "retired"), (1, "retired")]
+    assert versions[0]["properties"]["valid_from"] == versions[2]["properties"]["valid_to"]
+    assert versions[0]["properties"]["valid_from"] > "2020-01-02"
+    assert versions[1]["properties"]["valid_from"] == versions[1]["properties"]["valid_to"]
+    old = await client.get(f"/api/v1/zones/{zone}?version=1", headers=facts.bearer())
+    assert old.json()["properties"]["name"] == "禁用区"
+
+
+async def test_a_retired_zone_is_out_of_force_and_kept(client, facts):
+    """DELETE ends it now; the list leaves it out, its versions stay."""
+    zone = (await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=facts.bearer())).json()["id"]
+    assert (await client.delete(f"/api/v1/zones/{zone}", headers=facts.bearer())).status_code == 204
+    assert (await client.get("/api/v1/zones", headers=facts.bearer())).json()["items"] == []
+    (kept,) = (await client.get("/api/v1/zones?state=retired", headers=facts.bearer())).json()["items"]
+    assert kept["properties"]["valid_to"] is not None
+    assert len((await client.get(f"/api/v1/zones/{zone}/versions", headers=facts.bearer())).json()["items"]) == 1
+
+
+async def test_what_comes_out_can_go_in_again(client, facts):
+    """A zone drawn in GCJ-02 comes out in WGS-84 and says so: handed in again it stays where it is."""
+    one = (await client.post("/api/v1/zones", json=zone_feature(crs="gcj02"), headers=facts.bearer())).json()
+    assert (one["properties"]["crs"], one["properties"]["source_crs"]) == ("wgs84", "gcj02")
+    assert one["geometry"]["coordinates"][0][0] != SQUARE["coordinates"][0][0]
+    two = (await client.put(f"/api/v1/zones/{one['id']}", json=one, headers=facts.bearer())).json()
+    assert two["geometry"] == one["geometry"]
+
+
+async def test_a_bad_zone_is_refused_with_its_place(client, facts):
+    """A shape or property that cannot be taken is a 422 that says what and where, in both languages."""
+    bow = {"type": "Polygon", "coordinates": [[[115, 36], [116, 37], [116, 36], [115, 37], [115, 36]]]}
+    for body in ({**zone_feature(), "geometry": bow}, zone_feature(crs=None), zone_feature(crs="mars"),
+                 zone_feature(rules=[{"any_of": [{"stage_below": "9"}]}]), {"type": "Point"}):  # fmt: skip
+        answer = await client.post("/api/v1/zones", json=body, headers=facts.bearer())
+        assert answer.status_code == 422
+        document = answer.json()
+        assert document["type"].startswith("urn:lezgate:problem:zone-")
+        assert document["detail_zh"]
+        assert document["errors"][0]["where"].startswith("body")
+    assert facts.run("SELECT count(*) FROM zone")[0][0] == 0
+    answer = await client.post("/api/v1/zones?crs=cgcs2000", json=zone_feature(crs=None), headers=facts.bearer())
+    assert answer.status_code == 201
+
+
+async def test_back_testing_is_not_there_yet(client, facts):
+    """501 as a problem, not a 404."""
+    answer = await client.post("/api/v1/zones/backtest", json={}, headers=facts.bearer())
+    assert answer.status_code == 501
+    assert answer.json()["type"].endswith("not-yet")
+
+
+async def test_a_zones_district_joins_the_tree(client, facts):
+    """A district that nobody listed gets a row, so that its accounts' scope holds the zone's alarms."""
+    await client.post("/api/v1/zones", json=zone_feature(district="371581003"), headers=facts.bearer())
+    listed = (await client.get("/api/v1/districts", headers=facts.bearer())).json()["items"]
+    rows = {row["code"]: row for row in listed}
+    assert (rows["371581003"]["level"], rows["371581003"]["parent"]) == ("township", "371581")
+    assert rows["371581"]["level"] == "branch"

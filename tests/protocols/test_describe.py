@@ -1,0 +1,94 @@
+"""`describe` and `lezgate decode`: worked examples, spellings of hex, and frames that do not read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import orjson
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.commands.decode import decode
+from protocols.jt808 import framing
+from protocols.jt808.describe import describe, describe_all
+from tests.protocols.frames import mangled, packets
+
+EXAMPLES = [
+    json.loads(line)
+    for line in (Path(__file__).parents[2] / "fixtures/frames/worked-examples.jsonl").read_text("utf-8").splitlines()
+]
+REPORT = next(example["hex"] for example in EXAMPLES if example["name"] == "report 2013")
+relaxed = settings(deadline=None, max_examples=50)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example["name"] for example in EXAMPLES])
+def test_worked_example(example):
+    """Everything that the example expects is said, exactly; a good frame has no error and a bad one has."""
+    got = describe(example["hex"])
+    assert {name: got.get(name) for name in example["expect"]} == example["expect"]
+    assert ("error" in got) == ("reason" in example["expect"])
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        REPORT.upper(),
+        REPORT[2:-2],
+        " ".join(REPORT[i : i + 2] for i in range(0, len(REPORT), 2)),
+        "0x" + REPORT,
+        "-".join(REPORT[i : i + 2] for i in range(0, len(REPORT), 2)),
+        f"  {REPORT}\n",
+        "7e" + REPORT,
+    ],
+)
+def test_spellings(spelling):
+    """Case, spaces and flags do not matter."""
+    assert describe(spelling) == describe(REPORT)
+
+
+@given(packets())
+@relaxed
+def test_without_flags_escaped_or_not(frame):
+    """A packet copied without its flags is read whether it was copied before or after unescaping."""
+    run = frame[1:-1]
+    assert describe(run.hex()) == describe(frame.hex())
+    assert describe(framing.unescape(run).hex()) == describe(frame.hex())
+
+
+@given(st.one_of(mangled(), st.binary(max_size=80)))
+@relaxed
+def test_anything_is_described(frame):
+    """Never an exception; what cannot be read says so in two languages."""
+    for got in describe_all(frame.hex()):
+        assert "message_id" in got or " | " in got["error"]
+        orjson.dumps(got)
+
+
+def test_a_stream_is_one_dict_per_packet():
+    """describe_all reads a capture of several packets; describe wants one, and says so."""
+    found = list(describe_all(REPORT + EXAMPLES[0]["hex"] + "7e0102"))
+    assert [each.get("message_id", each.get("reason")) for each in found] == ["0x0200", "0x0002", "noise"]
+    assert "more than one" in describe(REPORT * 2)["error"]
+
+
+@pytest.mark.parametrize("text", ["zz", "7e7", "", "7e7e", "报文"])
+def test_not_a_packet(text):
+    """What is no hex, or holds no packet, is an error too."""
+    assert " | " in describe(text)["error"]
+
+
+def test_command_takes_arguments_and_lines():
+    """One JSON object per packet; `-` reads standard input; bad frames keep the exit status at 0."""
+    ran = CliRunner().invoke(decode, [REPORT, "-", "zz"], input=f"{EXAMPLES[0]['hex']}\n\n{REPORT}{REPORT}\n")
+    said = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [each.get("message_id") for each in said] == ["0x0200", "0x0002", "0x0200", "0x0200", None]
+    assert (ran.exit_code, said[-1]["error"]) == (0, "not hexadecimal | 不是十六进制")
+
+
+def test_command_reads_standard_input_when_given_nothing():
+    """Lines of hex, in any number."""
+    ran = CliRunner().invoke(decode, [], input=REPORT)
+    assert (ran.exit_code, json.loads(ran.stdout)["terminal"]) == (0, "13812345678")
