@@ -97,6 +97,7 @@ class Supervisor:
         return [
             *((f"edge-{i}", ["edge"]) for i in range(self.settings.edges)),
             *((f"worker-{i}", ["worker"]) for i in range(self.settings.workers)),
+            *([("edge-mqtt", ["edge", "--mqtt"])] if self.settings.mqtt_url else []),
             ("api", api),
             *self.extra,
         ]

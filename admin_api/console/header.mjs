@@ -45,7 +45,7 @@ export function Header() {
     <p class=${`link link-${link}`} role="status">${t(`link.${link}`)}</p>
     <div class="bar-end">
       ${purpose && html`<p class="purpose-now">
-        <span>${t('purpose.label')}</span> <strong>${purposeWords(purpose)}</strong>
+        <span>${t('purpose.label')}</span><strong title=${purposeWords(purpose)}>${purposeWords(purpose)}</strong>
         <button type="button" class="plain" onClick=${forgetPurpose}>${t('purpose.change')}</button>
       </p>`}
       <p class="who" title=${session.login}>${name('role', session.role)}<span>${district ?? t('app.whole_city')}</span></p>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import click
@@ -30,17 +31,33 @@ def demo(config: str | None, /, terminals: int | None, seed: int, **flags: objec
 
     configure("demo")
     settings = load(config, flags=flags)
+    _check_free(settings.http_host, settings.http_port)
+    _check_free(settings.jt808_host, settings.jt808_port)
     print("Starting; the first start takes up to a minute. 正在启动，首次启动约需一分钟……", flush=True)
     seeded: list[str] = []
     supervisor = Supervisor(settings, demo=True, on_ready=lambda: seeded.append(_prepare(settings)))
     if terminals != 0:
         # Under the supervisor, so that Ctrl-C ends them and a crash starts them again.
         words = ["simulate", "--scene", "demo", "--quiet", "--seed", str(seed), "--host", settings.jt808_host]
+        words += ["--after", f"http://{settings.http_host}:{settings.http_port}/readyz"]
         words += ["--port", str(settings.jt808_port)] + (["--terminals", str(terminals)] if terminals else [])
         supervisor.extra.append(("terminals", words))
     with asyncio.Runner() as runner:  # asyncio's own loop: it starts children with preexec_fn
         runner.run(_run(supervisor, settings, seeded))
     print("Stopped. 已停止。", flush=True)
+
+
+def _check_free(host: str, port: int) -> None:
+    """A newcomer often has something on 8808 already; the api would only try again and again."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"{host}:{port}: {error.strerror}; choose others with --http-port and --jt808-port"
+                f" | 端口不可用，请用 --http-port、--jt808-port 另行指定"
+            ) from error
 
 
 async def _run(supervisor: Supervisor, settings: Settings, seeded: list[str]) -> None:

@@ -51,13 +51,14 @@ def serve(config: str | None, **flags: object) -> None:
 
 
 @click.command()
+@click.option("--mqtt", is_flag=True, help="Read LEZGATE_MQTT_URL's topics instead of listening. 读取 MQTT 主题")
 @click.pass_obj
-def edge(config: str | None) -> None:
+def edge(config: str | None, *, mqtt: bool) -> None:
     """One edge process: terminals' sockets to the log. 接入进程。"""
     from gateway.edge.main import run  # noqa: PLC0415
 
     configure("edge")
-    _run(run(_settings(config)))
+    _run(run(_settings(config), mqtt=mqtt))
 
 
 @click.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
+import urllib.request
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--scene", type=click.Choice(["open", "demo"]), default="open", show_default=True,
               help="open: anybody, anywhere; demo: the machines that `lezgate demo` registers. 场景")  # fmt: skip
 @click.option("--duration", type=click.FloatRange(0), default=0, help="Seconds; 0: until Ctrl-C. 运行时长（秒）")
+@click.option("--after", metavar="URL", help="Begin when this address answers 200. 待该地址就绪后再开始")
 @click.option("--quiet", is_flag=True, help="Say nothing while it runs. 不输出统计")
 def simulate(
     host: str,
@@ -36,6 +39,7 @@ def simulate(
     first_phone: int,
     scene: str,
     duration: float,
+    after: str | None,
     *,
     quiet: bool,
 ) -> None:
@@ -51,8 +55,20 @@ def simulate(
         players = demonstration(terminals, seed, interval)
     else:
         players = anybody(terminals or 100, seed, first_phone, interval or 10.0)
+    if after:
+        _wait_for(after)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(players, host, port, seed, duration, quiet=quiet))
+
+
+def _wait_for(url: str) -> None:
+    """Terminals that come before the registry is known would be written down as refused."""
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310  our own address, from our own command
+                return
+        except OSError:
+            time.sleep(0.3)
 
 
 async def _run(players: list[Player], host: str, port: int, seed: int, duration: float, *, quiet: bool) -> None:

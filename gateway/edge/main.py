@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import resource
 import signal
+import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import structlog
 from gateway.edge.connection import Connection
 from gateway.edge.deadlines import sweep
 from gateway.edge.hub import Hub
+from gateway.edge.mqtt import MqttBinding
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
 from gateway.edge.sessions import Sessions
@@ -23,6 +25,8 @@ from gateway.log import Log, connect
 from gateway.nodes import auth_key, nats_url
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
@@ -68,19 +72,30 @@ class Edge:
         self._refusal_told = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def start(self) -> asyncio.Server:
+    async def start(self) -> None:
+        """Joins the log and begins to keep the registry, deadlines and health; opens nothing to the outside yet."""
         stream = await self.log.stream()
-        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, self.settings.linger_ms / 1000,
-                       self._announce)  # fmt: skip
+        linger_s = self.settings.linger_ms / 1000
+        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, linger_s, self._announce)
         await self.client.subscribe("session.*", cb=self._on_session)
-        loop = asyncio.get_running_loop()
         for job in (self.sync.run(), sweep(self.hub), report(self.client, "edge", self.status)):
-            self._tasks.add(loop.create_task(job))
-        server = await loop.create_server(
-            self._accept, self.settings.jt808_host, self.settings.jt808_port, backlog=BACKLOG, reuse_port=True
+            self.keep(job)
+
+    def keep(self, job: Coroutine[Any, Any, None]) -> None:
+        """Runs until the edge stops."""
+        self._tasks.add(asyncio.get_running_loop().create_task(job))
+
+    async def listen(self) -> asyncio.Server:
+        settings = self.settings
+        tls = None
+        if settings.jt808_tls_cert:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(settings.jt808_tls_cert, settings.jt808_tls_key)
+        server = await asyncio.get_running_loop().create_server(
+            self._accept, settings.jt808_host, settings.jt808_port, backlog=BACKLOG, reuse_port=True, ssl=tls
         )
-        log.info("edge listens", host=self.settings.jt808_host, port=self.settings.jt808_port,
-                 terminals=len(self.registry.generations), partitions=stream.partitions)  # fmt: skip
+        log.info("edge listens", host=settings.jt808_host, port=settings.jt808_port, tls=tls is not None,
+                 terminals=len(self.registry.generations))  # fmt: skip
         return server
 
     def _accept(self) -> asyncio.Protocol:
@@ -137,17 +152,23 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
-async def run(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT."""
+async def run(settings: Settings, *, mqtt: bool = False) -> None:
+    """Runs until SIGTERM or SIGINT: over TCP, or, with ``mqtt``, over the broker's topics."""
     check_enrolment(settings)
     client = await connect(nats_url(settings, "edge"), "edge")
     edge = Edge(settings, client)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = await edge.start()
+    await edge.start()
+    server = None
+    if mqtt:
+        edge.keep(MqttBinding(edge.hub, settings.mqtt_url).run())
+    else:
+        server = await edge.listen()
     await stopping.wait()
-    server.close()
+    if server is not None:
+        server.close()
     await edge.stop()
     await client.close()
     log.info("edge stopped", **orjson.loads(orjson.dumps(edge.status()["counts"])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from protocols.jt808.framing import encode, unescape
 from protocols.jt808.replies import GENERAL, general
@@ -42,7 +43,7 @@ class Platform:
         """Message ids that are answered with failure."""
         self.writers: list[asyncio.StreamWriter] = []
 
-    async def __aenter__(self) -> Platform:
+    async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self.server.sockets[0].getsockname()[1]
         return self

@@ -27,7 +27,7 @@ REPORT_KEYS = {
 
 async def until(condition, seconds=10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  whatever the condition is, nobody signals it
             await asyncio.sleep(0.01)
 
 

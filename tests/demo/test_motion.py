@@ -80,7 +80,7 @@ def test_a_parked_machine_drifts_slowly() -> None:
 def test_a_round_is_closed() -> None:
     """An itinerary with a gap would teleport its machine; it is refused."""
     with pytest.raises(ValueError, match="closed"):
-        Itinerary(tuple([*park(HERE, 10), *park(moved(HERE, 100, 0), 10)]), 0, 1)
+        Itinerary((*park(HERE, 10), *park(moved(HERE, 100, 0), 10)), 0, 1)
 
 
 def test_rounds_repeat() -> None:

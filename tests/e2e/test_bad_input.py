@@ -33,7 +33,7 @@ def resident_kb(pid: int) -> int:
     return int(next(line for line in text.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
-@pytest.mark.parametrize("gateway", [OPEN], indirect=True)
+@pytest.mark.parametrize("gateway", [OPEN], indirect=True, scope="module")
 def test_one_bad_frame_never_closes_an_honest_terminal(gateway, terminals):
     """Garbage, half frames, a wrong checksum, a wrong length, a short body: counted, answered or not, and on it goes."""
     one = terminals(gateway, "13811110000")
@@ -63,7 +63,7 @@ def test_one_bad_frame_never_closes_an_honest_terminal(gateway, terminals):
         wait_counted(gateway, reason, least)
 
 
-@pytest.mark.parametrize("gateway", [OPEN], indirect=True)
+@pytest.mark.parametrize("gateway", [OPEN], indirect=True, scope="module")
 def test_a_megabyte_frame_is_bounded(gateway, terminals):
     """Twenty connections that send frames of 1 MB cost little memory, one count each, and nobody else anything."""
     honest = terminals(gateway, "13811110001")
@@ -94,7 +94,7 @@ def test_strangers(gateway, terminals):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("gateway", [OPEN], indirect=True)
+@pytest.mark.parametrize("gateway", [OPEN], indirect=True, scope="module")
 def test_a_terminal_that_never_reads(gateway, terminals):
     """Acknowledgements that nobody takes are bounded: the connection is closed, others go on."""
     honest = terminals(gateway, "13811110002")

@@ -102,7 +102,7 @@ def find(gateway, phone: str, fix: dict, seconds: float = 10) -> dict:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("gateway", [OPEN], indirect=True)
+@pytest.mark.parametrize("gateway", [OPEN], indirect=True, scope="module")
 def test_own_fixtures(gateway):
     """The standard's worked examples, every edition, arrive as what they say."""
     lines = (ROOT / "fixtures" / "frames" / "worked-examples.jsonl").read_text().splitlines()
@@ -112,7 +112,7 @@ def test_own_fixtures(gateway):
 
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("gateway", [OPEN], indirect=True)
+@pytest.mark.parametrize("gateway", [OPEN], indirect=True, scope="module")
 def test_real_frames(gateway):
     """Frames that public projects captured from real terminals arrive as what they say."""
     if not VECTORS.is_dir():

@@ -59,7 +59,7 @@ class Reporter(threading.Thread):
 
 @pytest.mark.e2e
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("gateway", [{"enrolment": "open"}], indirect=True)
+@pytest.mark.parametrize("gateway", [{"enrolment": "open"}], indirect=True, scope="module")
 def test_kill_each_in_turn(gateway):
     """No acknowledged report is lost, none is stored twice, and the gateway heals by itself."""
     reporters = [Reporter(gateway.jt808_port, i) for i in range(TERMINALS)]

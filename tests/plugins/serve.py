@@ -137,18 +137,32 @@ class Gateway:
         return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
 
 
-@pytest.fixture
-def gateway(request):
-    """A started gateway; settings by `@pytest.mark.parametrize("gateway", [{...}], indirect=True)`."""
-    # Not tmp_path: pytest makes that 0700, and as root the embedded PostgreSQL runs as a user of its own.
-    directory = Path(tempfile.mkdtemp(prefix="lezgate-test-"))
-    directory.chmod(0o755)
-    one = Gateway(directory / "var", **getattr(request, "param", {}))
-    try:
+@pytest.fixture(scope="module")
+def gateway_over(request):
+    """Starts gateways with settings by name: gateway_over(enrolment="open"). They stop with the module."""
+    started: list[tuple[Gateway, Path]] = []
+
+    def start(**settings: str) -> Gateway:
+        # Not tmp_path: pytest makes that 0700, and as root the embedded PostgreSQL runs as a user of its own.
+        directory = Path(tempfile.mkdtemp(prefix="lezgate-test-"))
+        directory.chmod(0o755)
+        one = Gateway(directory / "var", **settings)
+        started.append((one, directory))
         one.start()
-        yield one
-    finally:
+        return one
+
+    yield start
+    for one, directory in started:
         one.stop()
-    if request.session.testsfailed:
-        sys.stderr.write((one.data / "serve.log").read_text()[-4000:])
-    shutil.rmtree(directory, ignore_errors=True)
+        if request.session.testsfailed:
+            sys.stderr.write((one.data / "serve.log").read_text()[-4000:])
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def gateway(request, gateway_over):
+    """A started gateway; settings by `@pytest.mark.parametrize("gateway", [{...}], indirect=True, scope="module")`.
+
+    Tests of a module share it (a start takes seconds), so each uses terminals of its own.
+    """
+    return gateway_over(**getattr(request, "param", {}))
