@@ -95,6 +95,11 @@ class Broadcaster:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def works(self) -> bool:
+        """Whether events are read: the database was seen, and neither task died of a fault of ours."""
+        return self.last is not None and not any(task.done() for task in self._tasks)
+
     def end_streams(self) -> None:
         """Cuts every stream: a server that stops calls this first, or it would wait for them."""
         for subscription in self.subscriptions:

@@ -39,8 +39,8 @@ async def livez() -> Json:
 async def readyz(state: Here) -> Json:
     """200 when reports are taken in, decided and stored; else 503 with the reasons."""
     reasons = [reason for reason in [await database_reason(state)] if reason]
-    if state.broadcaster.last is None:
-        reasons.append("events: the live stream has not seen the database yet | 实时事件尚未就绪")
+    if not state.broadcaster.works:
+        reasons.append("events: the live stream does not read the database | 实时事件尚未就绪")
     if state.options.health is not None:
         reasons += state.options.health.reasons()
     return Json({"status": "unready" if reasons else "ok", "reasons": reasons}, 503 if reasons else 200)

@@ -27,5 +27,6 @@ def render(families: list[Family]) -> Response:
         lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
         for labels, value in family.samples:
             inner = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in labels.items())
-            lines.append(f"{family.name}{{{inner}}} {value}" if inner else f"{family.name} {value}")
+            number = value + 0  # True is 1 here
+            lines.append(f"{family.name}{{{inner}}} {number}" if inner else f"{family.name} {number}")
     return Response("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -25,6 +25,7 @@ router = APIRouter(prefix=PREFIX, tags=["stream"])
 HEARTBEAT_SECONDS = 15.0
 # A send that takes longer belongs to a reader who is gone or stuck: its socket's buffers are full.
 _SEND_SECONDS = 30.0
+_LAST_SEND_SECONDS = 1.0
 _BACKLOG_PAGE = 500
 # A township's alarms change what it may follow.
 _SCOPE_SECONDS = 10.0
@@ -64,8 +65,9 @@ class EventStream(Response):
         for result in results:
             if isinstance(result, Exception):
                 log.info("a stream ended: %r", result)
-        with contextlib.suppress(OSError):
-            await send({"type": "http.response.body", "body": b""})
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_LAST_SEND_SECONDS):  # a stuck reader's buffers are still full
+                await send({"type": "http.response.body", "body": b""})
 
     async def _write(self, send: Send) -> None:
         async for chunk in self._chunks():
@@ -82,6 +84,8 @@ class EventStream(Response):
         loop = asyncio.get_running_loop()
         heartbeat, tick, scoped = loop.time() + HEARTBEAT_SECONDS, 0, 0.0
         devices: set[int] | None = None
+        if self.subscription.frames:
+            self.subscription.wake.set()  # what the fleet holds already is the first frame
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(heartbeat):

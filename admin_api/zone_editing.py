@@ -101,12 +101,12 @@ def feature(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same_source(draft: ZoneDraft, row: dict[str, Any]) -> bool:
-    return draft.crs == row["crs"] and draft.source == row["source"]
+    return bool(draft.crs == row["crs"] and draft.source == row["source"])
 
 
 def is_same(draft: ZoneDraft, row: dict[str, Any]) -> bool:
     """Whether a stored version says what the draft says. A draft without a beginning begins whenever the other did."""
-    return (
+    return bool(
         draft.rules_json() == row["rules"]
         and (_same_source(draft, row) or orjson.loads(orjson.dumps(draft.to_wgs84_geojson())) == row["geometry"])
         and (draft.tier, draft.doc_no) == (row["tier"], row["doc_no"])

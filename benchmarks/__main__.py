@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.bars import POINTS, Point, Result, judge, table
 from benchmarks.machine import describe, fsync_ms
-from benchmarks.serving import Serving, free_port, serving
+from benchmarks.serving import Serving, free_port, serving, settle
 
 HERE = Path(__file__).resolve().parent
 YARDSTICK = HERE / "yardstick"
@@ -47,6 +47,7 @@ def world(gateway: Serving, seed: int) -> None:
         gateway.lezgate("zones", "import", f"{folder}/zones.geojson", "--crs", "wgs84", "--publish")
         gateway.lezgate("machines", "import", f"{folder}/machines.csv")
         print(f"imported in {time.monotonic() - began:.1f} s", flush=True)
+    settle(gateway.pid)
 
 
 def measure(gateway: Serving, point: Point, number: int, a: argparse.Namespace) -> Result:

@@ -103,3 +103,29 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         time.sleep(0.2)
     tail = log.read_text(errors="replace")[-3000:]
     raise ServingError(f"serve is not ready: {why}\n{tail}")
+
+
+def settle(root: int, quiet: float = 0.05, limit_s: float = 60.0) -> None:
+    """Waits until a process and its descendants use less than 5 % of a core: an import's work is not a report's cost."""
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        before = _cpu(root)
+        time.sleep(1)
+        if _cpu(root) - before < quiet:
+            return
+
+
+def _cpu(root: int) -> float:
+    """CPU seconds of a process and all its descendants."""
+    stats = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                stats[int(folder.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    family, grew = {root}, True
+    while grew:
+        more = {pid for pid, (parent, _) in stats.items() if parent in family} - family
+        grew = bool(more)
+        family |= more
+    return sum(stats[pid][1] for pid in family if pid in stats)

@@ -21,6 +21,7 @@ _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _WORD = 8
 # A row longer than this would widen the whole matrix; such rows are fingerprinted in a matrix of their own.
 _NARROW = 128
+_KEEP = (np.uint64(1) << (np.arange(_WORD, dtype=np.uint64) * np.uint64(8))) - np.uint64(1)  # bytes of a partial word
 _PLACES = np.arange(1, 1 + (1 << 16) // _WORD, dtype=np.uint64) * _GOLDEN
 
 
@@ -50,16 +51,22 @@ def fingerprints(buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDA
 def _matrix(buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(starts):
         return np.empty(0, np.int64)
-    words = int(lengths.max() + _WORD - 1) // _WORD
-    place = np.arange(words * _WORD)
-    index = starts[:, None] + place
-    data = buffer.take(index, mode="clip")
-    if int(lengths.min()) < words * _WORD:
-        data[place >= lengths[:, None]] = 0
-    word = data.view("<u8")
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    words = (longest + _WORD - 1) // _WORD
+    width = words * _WORD
+    if not width:
+        return _mix(np.zeros(len(starts), np.uint64)).view(np.int64)
+    if int(starts.max()) + width > len(buffer):
+        buffer = np.concatenate([buffer, np.zeros(width, np.uint8)])
+    # A record of bytes has no alignment: numpy copies each from where it lies, faster than through a matrix of indices.
+    everywhere = np.ndarray((len(buffer) - width + 1,), f"V{width}", buffer, 0, (1,))
+    word = everywhere[starts].view("<u8").reshape(len(starts), words)
+    last, rest = np.divmod(lengths, _WORD)
+    partial = np.flatnonzero(rest)
+    word[partial, last[partial]] &= _KEEP[rest[partial]]
     mixed = _mix(word ^ _PLACES[:words])
     # A word of padding must not count, or a row's fingerprint would depend on the longest row beside it.
-    if int(lengths.min()) <= (words - 1) * _WORD:
+    if shortest <= width - _WORD:
         mixed[np.arange(words) * _WORD >= lengths[:, None]] = 0
     total = mixed.sum(axis=1, dtype=np.uint64) + lengths.astype(np.uint64) * _GOLDEN
     return _mix(total).view(np.int64)

@@ -38,7 +38,7 @@ _BD09_WAVE = pi * 3000 / 180
 # A straight edge this long on the source's plane bends by 2.5 cm at most on the WGS-84 plane (the tests measure it).
 _STEP_M = 500.0
 _STEP_DEGREES = 0.005
-_STEP_BD09_DEGREES = 0.002  # its waves are shorter
+_STEP_BD09_DEGREES = 0.001  # its waves are shorter
 
 _ALIASES = {"epsg:4326": "wgs84", "epsg:4490": "cgcs2000"}
 _REFUSED_DATUMS = ("beijing", "xian")

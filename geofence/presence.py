@@ -18,6 +18,7 @@ import numpy as np
 from geofence.fence import FOREVER
 from geofence.state import NEVER, NO_SET, Delta, SnapshotError, State
 from geofence.visits import Change, Fix, Previous, Track, advance
+from geofence.zonesets import NOWHERE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,15 +81,17 @@ def decide(state: State, fence: Fence, machines: Machines, positions: Positions)
     steady = (sets == settled[group]) & (rows.time < until[group])
     restless = np.flatnonzero(~steady)
     changed, first = np.unique(group[restless], return_index=True)
+    begins = restless[first]
+    fixes = _fixes(positions, rows, sets, begins, ends[changed])
+    before = _before(state, known[changed], rows, group, sets, begins)
 
     tracks: dict[int, Track] = {}
     changes: list[Change] = []
-    for k, begin in zip(changed.tolist(), restless[first].tolist(), strict=True):
-        span = slice(begin, int(ends[k]) + 1)
-        walk = _Walk(int(devices[here[k]]), state.track(int(slots[k])), int(settled[k]), int(until[k]))
-        before = _before(state, int(known[k]), rows, group, sets, begin)
-        changes += walk.over(_fixes(positions, rows, sets, span), before, fence, machines)
-        tracks[int(slots[k])] = walk.track
+    for k, its_fixes, previous in zip(changed.tolist(), fixes, before, strict=True):
+        slot = int(slots[k])
+        walk = _Walk(int(devices[here[k]]), state.track(slot), int(settled[k]), int(until[k]))
+        changes += walk.over(its_fixes, previous, fence, machines)
+        tracks[slot] = walk.track
         settled[k], until[k] = walk.settled, walk.until
 
     delta = Delta(state.revision, new, slots, rows.time[ends], lon[ends], lat[ends], sets[ends], settled, until, tracks)
@@ -117,27 +120,40 @@ def _in_order(
 
 
 def _before(
-    state: State, slot: int, rows: _Rows, group: NDArray[np.int64], sets: NDArray[np.int32], begin: int
-) -> Previous:
-    """The terminal's fix before row ``begin``: in this batch, or in the state, or none."""
-    if begin and group[begin - 1] == group[begin]:
-        return Previous(int(rows.time[begin - 1]), int(sets[begin - 1]))
-    at = np.array([slot])
-    return Previous(int(state.column("time", at, NEVER)[0]), int(state.column("set_id", at, 0)[0]))
+    state: State,
+    slots: NDArray[np.int64],
+    rows: _Rows,
+    group: NDArray[np.int64],
+    sets: NDArray[np.int32],
+    begins: NDArray[np.int64],
+) -> list[Previous]:
+    """Each walked terminal's fix before row ``begins``: in this batch, or in the state, or none."""
+    above = np.maximum(begins - 1, 0)
+    here = (begins > 0) & (group[above] == group[begins])
+    time = np.where(here, rows.time[above], state.column("time", slots, NEVER))
+    set_id = np.where(here, sets[above], state.column("set_id", slots, NOWHERE))
+    return [Previous(*each) for each in zip(time.tolist(), set_id.tolist(), strict=True)]
 
 
-def _fixes(positions: Positions, rows: _Rows, sets: NDArray[np.int32], span: slice) -> list[Fix]:
-    row = rows.row[span]
+def _fixes(
+    positions: Positions, rows: _Rows, sets: NDArray[np.int32], begins: NDArray[np.int64], lasts: NDArray[np.int64]
+) -> list[list[Fix]]:
+    """The rows begins[i] to lasts[i] as objects, converted all at once: numpy's price is per call."""
+    lengths = lasts - begins + 1
+    past = np.cumsum(lengths)
+    taken = np.arange(int(lengths.sum())) + np.repeat(begins - (past - lengths), lengths)
+    row = rows.row[taken]
     columns = (
-        rows.time[span],
-        sets[span],
+        rows.time[taken],
+        sets[taken],
         positions.lon[row],
         positions.lat[row],
         positions.received[row],
         positions.status[row],
         positions.speed[row],
     )
-    return [Fix(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    fixes = [Fix(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+    return [fixes[end - length : end] for end, length in zip(past.tolist(), lengths.tolist(), strict=True)]
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from storage.placement import home_of, reachable_binaries
 from storage.postmaster import forget_stranger, postmaster, serves
 from storage.roles import DATABASE, ROLES, SUPERUSER, ensure_roles
 from storage.service_user import give, identity_of, require_reachable, service_user
@@ -85,7 +86,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data_dir: Path, secrets: dict[str, str]) -> None:
-        self.data_dir = data_dir.resolve()
+        self.data_dir = home_of(data_dir.resolve())
         self.cluster = self.data_dir / "cluster"
         self.log = self.data_dir / "server.log"
         self._secrets = secrets
@@ -101,8 +102,8 @@ class EmbeddedPostgres:
         user = service_user(self.cluster)
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         give(self.data_dir, user)
-        for path in (self.cluster, self._bin / "postgres"):
-            require_reachable(path, user)
+        self._bin = reachable_binaries(self._bin, user)
+        require_reachable(self.cluster, user)
         with self._alone():
             if self._adopt(deadline):
                 return "adopted"

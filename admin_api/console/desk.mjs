@@ -9,6 +9,7 @@ import { Stream } from './stream.mjs';
 export const machines = new Machines();
 
 const PAGE = 100; // alarms of one page
+const OPEN_PAGE = 1000; // the most the server gives: a city that has more open alarms has other worries
 const FRESH_MS = 20_000; // how long a new alarm stays highlighted
 const CANDIDATE_MS = 10 * 60_000; // a candidate that is neither confirmed nor seen again is old news
 const CANDIDATES_SHOWN = 20;
@@ -71,7 +72,7 @@ function end(notice) {
   sessionStorage.removeItem(PURPOSE_KEY);
   store.set({
     session: null, notice, purpose: null, alarms: new Map(), candidates: [], selected: null, machine: null, zones: [],
-    counts: { online: 0, stages: {} }, link: 'connecting', more: null, failure: null,
+    counts: { online: 0, stages: {} }, link: 'connecting', more: null, openMore: false, failure: null,
   });
 }
 
@@ -114,11 +115,12 @@ function listen() {
   const { purpose } = store.get();
   stream?.close();
   store.set({ link: 'connecting' });
+  // Once: a stream that comes back begins with a frame of every terminal.
+  if (purpose) guarded(async () => machines.latest(await api.positions(purpose)));
   stream = new Stream(api.streamAddress({ purpose }), {
     onOpen() {
-      store.set({ link: 'live', failure: null });
+      store.set({ link: 'live' });
       loadAlarms(); // whatever happened while nobody listened
-      if (purpose) guarded(async () => machines.latest(await api.positions(purpose)));
     },
     onLost() {
       store.set({ link: 'lost' });
@@ -132,26 +134,30 @@ function listen() {
   });
 }
 
-/** The newest page of the chosen filter; what the detail pane shows stays. */
+/** All open alarms, whatever the filter (they are counted and ringed), and the newest page of the filter's own. */
 export async function loadAlarms() {
   const { filter, session } = store.get();
   if (!session || !may(session, 'alarms.read')) return;
   await guarded(async () => {
-    const answer = await api.alarms({ state: filter === 'all' ? undefined : filter, limit: PAGE });
+    const asked = [api.alarms({ state: 'open', limit: OPEN_PAGE })];
+    if (filter !== 'open') asked.push(api.alarms({ state: stateOf(filter), limit: PAGE }));
+    const answers = await Promise.all(asked);
     if (store.get().filter !== filter) return; // another filter was chosen meanwhile
     store.set(({ alarms, selected }) => {
-      const next = new Map(answer.items.map((alarm) => [alarm.id, alarm]));
+      const next = new Map(answers.flatMap(({ items }) => items).map((alarm) => [alarm.id, alarm]));
       const shown = alarms.get(selected);
-      if (shown && !next.has(selected)) next.set(selected, shown); // the detail pane keeps what it shows
-      return { alarms: next, more: answer.next_cursor ?? null };
+      if (shown) next.set(selected, { ...shown, ...next.get(selected) }); // the detail pane keeps what it shows
+      return { alarms: next, more: answers.at(-1).next_cursor ?? null, openMore: Boolean(answers[0].next_cursor), failure: null };
     });
   });
 }
 
+const stateOf = (filter) => (filter === 'all' ? undefined : filter);
+
 export async function loadMore() {
   const { filter, more } = store.get();
   await guarded(async () => {
-    const answer = await api.alarms({ state: filter === 'all' ? undefined : filter, limit: PAGE, cursor: more });
+    const answer = await api.alarms({ state: stateOf(filter), limit: PAGE, cursor: more });
     if (store.get().more !== more) return;
     const items = answer.items.map((alarm) => [alarm.id, alarm]);
     store.set(({ alarms }) => ({ alarms: new Map([...items, ...alarms]), more: answer.next_cursor ?? null }));
@@ -186,7 +192,8 @@ function suspect(candidate) {
   const others = store.get().candidates.filter((one) => one.terminal_phone !== candidate.terminal_phone);
   const known = machines.byPhone.get(candidate.terminal_phone);
   const machine = candidate.machine ?? known;
-  store.set({ candidates: [{ ...candidate, machine, seen: Date.now() }, ...others].slice(0, CANDIDATES_SHOWN) });
+  const time = candidate.time ?? candidate.at_us / 1000; // the device's time
+  store.set({ candidates: [{ ...candidate, machine, time, seen: Date.now() }, ...others].slice(0, CANDIDATES_SHOWN) });
 }
 
 /** Once a second: the counts, and candidates that have grown old. */

@@ -23,7 +23,10 @@ export function Detail({ drawTrack }) {
     closeAlarm();
     document.querySelector(`[data-alarm="${id}"]`)?.focus();
   };
-  return html`<section class="detail" aria-labelledby="detail-title" onKeyDown=${(event) => event.key === 'Escape' && leave()}>
+  const escape = ({ key, target }) => {
+    if (key === 'Escape' && !target.matches('input, select, textarea')) leave(); // what is typed is not thrown away
+  };
+  return html`<section class="detail" aria-labelledby="detail-title" onKeyDown=${escape}>
     <div class="detail-head">
       <button type="button" class="plain back" onClick=${leave}>${t('app.back')}</button>
       <h2 id="detail-title" tabindex="-1" ref=${heading}>${t('detail.title', { id })}</h2>

@@ -55,9 +55,9 @@ export function Header() {
   </header>`;
 }
 
-// The list holds one page of the open alarms: where there are more, the figure says "at least".
-function openCount({ alarms, more, filter }) {
+// Where there are more than were loaded, the figure says "at least".
+function openCount({ alarms, openMore }) {
   let count = 0;
   for (const alarm of alarms.values()) if (isOpen(alarm)) count += 1;
-  return number(count) + (more && filter !== 'closed' ? '+' : '');
+  return number(count) + (openMore ? '+' : '');
 }

@@ -27,7 +27,8 @@ export const store = createStore({
   zones: [],
   districts: {},
   alarms: new Map(), // id -> alarm document
-  more: null, // cursor of the next page
+  more: null, // cursor of the list's next page
+  openMore: false, // there are more open alarms than were loaded
   filter: 'open', // open, all, closed
   fresh: new Set(), // ids that arrived by the stream a moment ago
   candidates: [],

@@ -23,7 +23,7 @@ def db() -> None:
 @click.option("--data-dir", help="Where everything embedded lives. 数据目录")
 @click.option("--database-url", help="PostgreSQL or TimescaleDB; empty: the embedded one. 数据库地址")
 @click.pass_obj
-def migrate(config: str | None, **flags: str | None) -> None:
+def migrate(config: str | None, /, **flags: str | None) -> None:
     """Bring the schema up to date, and say what server it found. 升级数据库结构。"""
     import psycopg  # noqa: PLC0415
 

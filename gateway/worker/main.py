@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import structlog
 
 from gateway.health import report
@@ -13,11 +15,29 @@ from gateway.log import Log, connect
 from gateway.nodes import database_url, nats_url
 from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
+from storage.partitions import ensure_partitions, window
 
 if TYPE_CHECKING:
     from gateway.config import Settings
 
+PARTITIONS_EVERY_S = 3600.0
+RETRY_S = 5.0
 log = structlog.get_logger()
+
+
+async def keep_partitions(database: str) -> None:
+    """Makes the coming days' partitions of `position`, now and every hour; workers that do so together take turns."""
+    while True:
+        wait = PARTITIONS_EVERY_S
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                database, autocommit=True, connect_timeout=5
+            ) as connection:
+                await ensure_partitions(connection, *window(time.time_ns() // 1000))
+        except psycopg.Error as error:
+            log.warning("partitions not made yet", error=str(error).strip())
+            wait = RETRY_S
+        await asyncio.sleep(wait)
 
 
 async def run(settings: Settings) -> None:
@@ -49,6 +69,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in partitions]
     tasks.append(asyncio.create_task(report(client, "worker", status)))
+    tasks.append(asyncio.create_task(keep_partitions(database)))
     log.info("worker runs", stream=stream.identity, partitions=stream.partitions)
     ending: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)

@@ -114,7 +114,10 @@ class Partition:
         snapshot = await load_snapshot(connection, self.number)
         self._memory, start = Memory(dict(boots)), 0
         if snapshot is not None and snapshot.version == VERSION:
-            self._memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
+            try:
+                self._memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
+            except ValueError as error:  # replay what the log still has instead
+                log.error("snapshot does not read", partition=self.number, error=str(error))  # noqa: TRY400
         self._snapshot_sequence = start
         reader = self._log.reader(self.number, start)
         rules = await self._rules.get(connection, 0)

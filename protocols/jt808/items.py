@@ -53,7 +53,7 @@ def scan(extras: Ragged) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
             rows, at, end = rows[more], at[more], end[more]
         kind, length = blob[at], blob[at + 1]
         value = at + _HEAD
-        after = value + length
+        after = value + length  # beyond the end for an item that overruns, which ends its row's walk
         fits = after <= end
         found = (fits & (kind == MILEAGE) & (length == 4)).nonzero()[0]
         if len(found):
@@ -64,7 +64,6 @@ def scan(extras: Ragged) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
         found = (fits & (kind == SATELLITES) & (length == 1)).nonzero()[0]
         if len(found):
             satellites[rows[found]] = blob[value[found]]
-        after[~fits] = end[~fits]
         padding = (kind == 0).nonzero()[0]
         if len(padding):
             after[padding] = filled[filled.searchsorted(at[padding])]

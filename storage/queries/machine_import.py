@@ -68,11 +68,12 @@ _END_MACHINES = """
 UPDATE binding b SET during = b.during * tstzrange(NULL, now())
 FROM incoming i WHERE b.machine = i.machine AND i.device IS NOT NULL AND b.during && tstzrange(now(), NULL)
 """
+# The terminals that ever sat on something as one table: asked for row by row, every row would read all bindings.
 _BIND = """
 INSERT INTO binding (device, machine, during)
-SELECT t.device, i.machine,
-       tstzrange(CASE WHEN EXISTS (SELECT FROM binding b WHERE b.device = t.device) THEN now() END, NULL)
+SELECT t.device, i.machine, tstzrange(CASE WHEN had.device IS NOT NULL THEN now() END, NULL)
 FROM incoming i JOIN terminal t ON t.device = i.device AND t.phone = i.phone
+LEFT JOIN (SELECT DISTINCT device FROM binding) had ON had.device = t.device
 """
 
 

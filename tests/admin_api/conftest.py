@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 BRANCH, TOWNSHIP, OTHER = "371502", "371502001", "371521"
-SQUARE = {"type": "Polygon", "coordinates": [[[115.9, 36.4], [116.0, 36.4], [116.0, 36.5], [115.9, 36.5], [115.9, 36.4]]]}
+SQUARE = {
+    "type": "Polygon",
+    "coordinates": [[[115.9, 36.4], [116.0, 36.4], [116.0, 36.5], [115.9, 36.5], [115.9, 36.4]]],
+}
 RULES = [{"any_of": [{"stage_below": "3"}]}]
 
 
@@ -85,7 +88,9 @@ class Facts:
         device = device_of(phone)
         self.run("INSERT INTO terminal (device, phone) VALUES (%s, %s)", device, phone)
         if machine is not None:
-            self.run("INSERT INTO binding (device, machine, during) VALUES (%s, %s, tstzrange(NULL, NULL))", device, machine)
+            self.run(
+                "INSERT INTO binding (device, machine, during) VALUES (%s, %s, tstzrange(NULL, NULL))", device, machine
+            )
         return device
 
     def zone(self, district: str = BRANCH) -> int:
@@ -190,7 +195,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 
 async def _until(condition: Any, seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is awaited has no event of its own
             await asyncio.sleep(0.01)
 
 

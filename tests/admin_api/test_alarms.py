@@ -102,7 +102,9 @@ async def test_a_township_sees_only_its_own(client, facts):
 async def test_a_transfer_moves_the_alarm_to_the_other_district(client, facts):
     """After a transfer the receiver handles it and the sender does not."""
     alarm = facts.alarm(BRANCH)
-    answer = await act(client, facts, alarm, "branch_handler", BRANCH, action="transfer", district=OTHER, note="不在辖区")
+    answer = await act(
+        client, facts, alarm, "branch_handler", BRANCH, action="transfer", district=OTHER, note="不在辖区"
+    )
     assert answer.json()["district"] == OTHER
     assert answer.json()["allowed"] == []
     assert (await act(client, facts, alarm, "branch_handler", BRANCH, action="accept")).status_code == 403
@@ -124,7 +126,9 @@ async def test_the_list_filters_and_pages(client, facts):
     assert seen == alarms[::-1]
 
     async def ids(**params):
-        return [i["id"] for i in (await client.get("/api/v1/alarms", params=params, headers=facts.bearer())).json()["items"]]
+        return [
+            i["id"] for i in (await client.get("/api/v1/alarms", params=params, headers=facts.bearer())).json()["items"]
+        ]
 
     assert await ids(state="open") == alarms[:0:-1]
     assert await ids(state="closed") == [alarms[0]]

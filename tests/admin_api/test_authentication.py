@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import psycopg
 import pytest
 
+from admin_api.app import create_app
 from admin_api.authentication import COOKIE, OPEN
 from admin_api.passwords import make_hash, matches
 from admin_api.permissions import ROLES, Permission
@@ -60,7 +62,14 @@ EXPECTED = {
     "city_viewer": {"alarms": 200, "zones": 200, "machines": 200, "terminals": 200, "audit": 403, "positions": 200},
     "branch_admin": {"alarms": 200, "zones": 200, "machines": 200, "terminals": 200, "audit": 403, "positions": 200},
     "branch_handler": {"alarms": 200, "zones": 200, "machines": 200, "terminals": 200, "audit": 403, "positions": 200},
-    "township_handler": {"alarms": 200, "zones": 200, "machines": 403, "terminals": 403, "audit": 403, "positions": 200},
+    "township_handler": {
+        "alarms": 200,
+        "zones": 200,
+        "machines": 403,
+        "terminals": 403,
+        "audit": 403,
+        "positions": 200,
+    },
     "operations": {"alarms": 403, "zones": 200, "machines": 200, "terminals": 200, "audit": 403, "positions": 403},
     "engineer": {"alarms": 403, "zones": 200, "machines": 403, "terminals": 200, "audit": 403, "positions": 403},
     "auditor": {"alarms": 200, "zones": 200, "machines": 200, "terminals": 200, "audit": 200, "positions": 403},
@@ -86,7 +95,10 @@ async def test_only_the_city_publishes_and_only_it_and_auditors_audit():
     assert not having[Permission.TRACKS_READ] & {"operations", "engineer", "auditor"}
 
 
-async def sign_in(client, login="li", password="a long password"):
+PASSWORD = "a long password"
+
+
+async def sign_in(client, login="li", password=PASSWORD):
     return await client.post("/api/v1/session", json={"login": login, "password": password})
 
 
@@ -162,10 +174,6 @@ async def test_a_link_signs_in_once(client, facts):
 
 async def test_the_cookie_is_secure_behind_https(facts, api_database):
     """With an https public address the browser sends the session over TLS only."""
-    import httpx
-
-    from admin_api.app import create_app
-
     app = create_app(api_database, public_url="https://lez.example.cn", demo=True)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
@@ -199,8 +207,17 @@ async def test_the_throttle_forgives_with_time():
     assert throttle.wait("a") == 0
 
 
-async def test_while_the_database_is_away_it_says_so(app, client, facts, postgres_server):
+async def test_while_the_database_is_away_it_says_so(monkeypatch, request, facts, postgres_server):
     """Requests get a 503 problem, /livez stays well, /readyz names the reason, and it all comes back by itself."""
+    monkeypatch.setattr("admin_api.app._WAIT_SECONDS", 0.5)
+    monkeypatch.setattr("admin_api.health._PROBE_SECONDS", 0.5)
+    one = create_app(request.getfixturevalue("api_database"))
+    transport = httpx.ASGITransport(app=one, raise_app_exceptions=False)
+    async with one.router.lifespan_context(one), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        await away_and_back(client, facts, postgres_server)
+
+
+async def away_and_back(client, facts, postgres_server):
     name = psycopg.conninfo.conninfo_to_dict(facts.conninfo)["dbname"]
     headers = facts.bearer()
     with psycopg.connect(postgres_server.url("superuser", "postgres"), autocommit=True) as owner:

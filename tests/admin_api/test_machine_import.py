@@ -166,7 +166,9 @@ async def test_an_import_swaps_terminals_and_can_be_repeated(api_database, facts
 @pytest.mark.asyncio
 async def test_a_citys_machines_are_taken_in_within_seconds(api_database, facts):
     """Thirty thousand rows in less than twenty seconds, and only one epoch a statement."""
-    text = ENGLISH + "".join(f"3-{i:08d},{13900000000 + i},excavator,machinery,国三,118,柴油,371502\n" for i in range(30_000))
+    text = ENGLISH + "".join(
+        f"3-{i:08d},{13900000000 + i},excavator,machinery,国三,118,柴油,371502\n" for i in range(30_000)
+    )
     began = time.perf_counter()
     table = parse(text.encode())
     counts = await load(api_database, table.rows)

@@ -25,9 +25,13 @@ async def test_a_machine_is_created_with_its_terminal(client, facts):
     again = await client.post("/api/v1/machines", json=body, headers=facts.bearer())
     assert again.status_code == 409
     for bad in ({"emission_stage": "国九"}, {"power_kw": "much"}, {"colour": "red"}, {"terminal_phone": "12a"}):
-        answer = await client.post("/api/v1/machines", json={**body, "registration_number": "X", **bad}, headers=facts.bearer())
+        answer = await client.post(
+            "/api/v1/machines", json={**body, "registration_number": "X", **bad}, headers=facts.bearer()
+        )
         assert answer.status_code == 422, bad
-    assert (await client.post("/api/v1/machines", json={"machine_type": "loader"}, headers=facts.bearer())).status_code == 422
+    assert (
+        await client.post("/api/v1/machines", json={"machine_type": "loader"}, headers=facts.bearer())
+    ).status_code == 422
 
 
 async def test_put_sets_what_is_given(client, facts):
@@ -35,10 +39,16 @@ async def test_put_sets_what_is_given(client, facts):
     machine = facts.machine()
     facts.terminal("13900000001", machine)
     path = f"/api/v1/machines/{machine}"
-    answer = await client.put(path, json={"emission_stage": "electric", "district": None, "terminal_phone": "2"}, headers=facts.bearer())
+    answer = await client.put(
+        path, json={"emission_stage": "electric", "district": None, "terminal_phone": "2"}, headers=facts.bearer()
+    )
     assert answer.status_code == 200
     document = answer.json()
-    assert (document["emission_stage"], document["district"], document["machine_type"]) == ("electric", None, "excavator")
+    assert (document["emission_stage"], document["district"], document["machine_type"]) == (
+        "electric",
+        None,
+        "excavator",
+    )
     assert document["terminal_phone"] == "2"
     old = (await client.get("/api/v1/terminals/13900000001", headers=facts.bearer())).json()
     assert old["bound"] is False
@@ -114,7 +124,11 @@ async def test_bindings_are_dated_and_exclusive(client, facts):
 
 async def test_a_table_is_imported_over_the_api(client, facts):
     """Counts, and one reason a refused row; a dry run writes nothing; a file that is no table is a 422."""
-    table = "环保登记号码,终端手机号,机械类型,排放阶段\n3-00012345,013900000001,挖掘机,国三\n3-2,2,装载机,国九\n".encode("gbk")
+    table = (
+        "环保登记号码,终端手机号,机械类型,排放阶段\n3-00012345,013900000001,挖掘机,国三\n3-2,2,装载机,国九\n".encode(
+            "gbk"
+        )
+    )
 
     async def upload(data, **params):
         return await client.post(

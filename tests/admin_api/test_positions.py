@@ -105,7 +105,9 @@ async def test_phones_with_and_without_leading_zeros_are_one(client, facts, yest
     for phone in ("013900000001", "00000000013900000001", "13900000001"):
         answer = await client.get(f"/api/v1/terminals/{phone}/track?purpose=t", headers=facts.bearer())
         assert len(answer.json()["items"]) == 1
-    assert (await client.get("/api/v1/terminals/1390000000x/track?purpose=t", headers=facts.bearer())).status_code == 422
+    assert (
+        await client.get("/api/v1/terminals/1390000000x/track?purpose=t", headers=facts.bearer())
+    ).status_code == 422
     assert (await client.get("/api/v1/terminals/4711/track?purpose=t", headers=facts.bearer())).status_code == 404
     assert [normalise(text) for text in ("000", "0012", "X0AB")] == ["0", "12", "x0ab"]
 
@@ -127,7 +129,9 @@ async def test_a_machines_track_follows_its_terminals(client, facts, yesterday):
 
     async def machines(path):
         params = {"purpose": "t", "from": yesterday.isoformat()}
-        return [row["machine_id"] for row in (await client.get(path, params=params, headers=facts.bearer())).json()["items"]]
+        return [
+            row["machine_id"] for row in (await client.get(path, params=params, headers=facts.bearer())).json()["items"]
+        ]
 
     assert await machines(f"/api/v1/machines/{old}/track") == [old, old]
     assert await machines(f"/api/v1/machines/{new}/track") == [new, new]

@@ -68,9 +68,7 @@ def base(city: City, api_database: str) -> Iterator[str]:
 
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(api_database, demo=True), log_level="warning", ws="none", timeout_graceful_shutdown=1
-        )
+        uvicorn.Config(create_app(api_database, demo=True), log_level="warning", ws="none", timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -88,6 +89,20 @@ class City:
             if told:
                 conn.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", [alarm])
         return int(alarm)
+
+    def candidate(self) -> None:
+        """The event of a machine near the border, as a worker writes it."""
+        machine = {
+            "id": self.machine,
+            "registration_number": NUMBER,
+            "machine_type": "excavator",
+            "emission_stage": "2",
+        }
+        data = {"kind": "candidate", "terminal_phone": PHONE, "machine": machine, "longitude": LON, "latitude": LAT,
+                "zone": {"id": self.zone, "name": ZONE, "tier": "core"}, "at_us": time.time_ns() // 1000}  # fmt: skip
+        with self.connect() as conn:
+            event = {"kind": "terminal", "district": DISTRICT, "data": data}
+            conn.execute("SELECT emit_events(%s::jsonb)", [json.dumps([event])])
 
     def link(self, role: str = "city_admin") -> str:
         """The token of a one-time sign-in link."""

@@ -51,7 +51,47 @@ def test_an_alarm_from_link_to_closed(window: Visit, city: City) -> None:
     page.click(".shut")
     page.click(".tabs button:has-text('已办结')")
     page.wait_for_selector(f".row.closed[data-alarm='{alarm}']")
+    assert page.inner_text(".figure:has-text('未办结报警') .figure-value") == "0"
     window.check()
+
+
+def test_what_the_server_refuses_is_shown(plain_window: Visit, city: City) -> None:
+    """A colleague was faster: the refusal is read in the page's language, beside the button."""
+    alarm = city.alarm()
+    page = plain_window.page
+    plain_window.enter(city.link())
+    page.click(f"[data-alarm='{alarm}']")
+    page.wait_for_selector(".step .primary:has-text('接收')")
+    with city.connect() as conn:
+        conn.execute("UPDATE alarm SET state = 'accepted' WHERE id = %s", [alarm])
+    page.click(".step .primary")
+    assert "不能执行“接收”" in page.wait_for_selector(".step .problem").inner_text()
+    assert plain_window.strangers == []
+
+
+def test_a_candidate_is_a_strip_and_no_alarm(plain_window: Visit, city: City) -> None:
+    """疑似进入 is shown at once above the list; it is no row, no count, no title."""
+    page = plain_window.page
+    plain_window.enter(city.link())
+    page.wait_for_selector(".link-live")
+    city.candidate()
+    said = page.wait_for_selector(".candidates").inner_text()
+    for words in ("疑似进入", NUMBER, "挖掘机", ZONE):
+        assert words in said
+    assert page.query_selector(".row") is None
+    assert not page.title().startswith("(")
+    plain_window.check()
+
+
+def test_a_viewer_may_look_and_not_act(plain_window: Visit, city: City) -> None:
+    """市局查看人员 sees the alarm and its record, and is told that handling is not theirs."""
+    alarm = city.alarm()
+    page = plain_window.page
+    plain_window.enter(city.link("city_viewer"))
+    page.click(f"[data-alarm='{alarm}']")
+    page.wait_for_selector(".step.done:has-text('当前账号不能处理本报警')")
+    assert page.query_selector(".step .primary") is None
+    plain_window.check()
 
 
 def test_a_new_alarm_arrives_by_itself(plain_window: Visit, city: City) -> None:
@@ -113,6 +153,7 @@ def test_keyboard_alone(plain_window: Visit, city: City) -> None:
     page.keyboard.press("Escape")
     page.wait_for_function(f"document.activeElement.dataset.alarm === '{alarm}'")
     assert page.query_selector(".detail") is None
+    assert "WebGL" in page.inner_text(".map-failed")
     plain_window.check()
 
 

@@ -15,7 +15,7 @@ from admin_api.alarm_states import ACTIONS, MEASURES, RESULTS, STATES
 from admin_api.permissions import ROLES
 
 CONSOLE = Path(__file__).resolve().parents[2] / "admin_api" / "console"
-SOURCES = sorted(CONSOLE.glob("*.mjs")) + [CONSOLE / "index.html"]
+SOURCES = [*sorted(CONSOLE.glob("*.mjs")), CONSOLE / "index.html"]
 FORBIDDEN = ("告警", "警报", "处置", "国三以下", "国二以下")
 
 
@@ -104,5 +104,7 @@ def test_rules_in_words(rule: object, said: str) -> None:
 
 def test_times_are_chinas() -> None:
     """Wherever the browser stands: 2026-03-01 12:00 UTC is 20:00 on screen."""
-    script = "console.log(JSON.stringify((await import(base + '/format.mjs')).fullMoment('2026-03-01T12:00:00+00:00')));"
+    script = (
+        "console.log(JSON.stringify((await import(base + '/format.mjs')).fullMoment('2026-03-01T12:00:00+00:00')));"
+    )
     assert run(script) == "2026-03-01 20:00:00"

@@ -81,9 +81,12 @@ steps = st.lists(st.integers(0, 200), min_size=1, max_size=40)
 
 
 def sticky():
-    """Histories in which a terminal often stays where it is: entries, settled stays and exits all happen."""
-    runs = st.lists(st.tuples(st.integers(0, 200), st.integers(1, 4)), min_size=1, max_size=14)
-    return runs.map(lambda pairs: [place for place, times in pairs for _ in range(times)])
+    """Histories between a few places, with stays in between: entries, settled stays, hesitations and exits all happen."""
+    few = st.lists(st.integers(0, 200), min_size=1, max_size=5)
+    runs = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([1, 1, 2, 2, 4])), min_size=1, max_size=20)
+    return st.builds(
+        lambda places, pairs: [places[which % len(places)] for which, times in pairs for _ in range(times)], few, runs
+    )
 
 
 def test_the_menu_covers_the_zones():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from storage import service_user
+from storage import embedded, placement, service_user
 from storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from storage.postmaster import forget_stranger, postmaster
 from tests.plugins.postgres import new_secrets
@@ -201,3 +202,33 @@ def test_unreachable_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(service_user.UnreachablePathError, match=r"chmod o\+x"):
         service_user.require_reachable(closed / "cluster", user)
     service_user.require_reachable(closed / "cluster", None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_a_closed_data_directory_is_no_obstacle(tmp_path: Path, reachable_dir: Path, monkeypatch) -> None:
+    """As root in /root: cluster and binaries live where their user can reach them, and are found there again."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = embedded.binaries().parents[1]
+    for name in (package.name, package.name + ".libs"):
+        shutil.copytree(package.with_name(name), closed / name, symlinks=True)
+    monkeypatch.setattr(embedded, "binaries", lambda: closed / package.name / "pginstall" / "bin")
+    monkeypatch.setattr(placement, "SYSTEM", reachable_dir / "system")
+    passwords = new_secrets()
+    server = EmbeddedPostgres(closed / "postgres", passwords)
+    assert server.start() == "created"
+    try:
+        with psycopg.connect(server.url("owner")) as conn:
+            conn.execute("CREATE TABLE kept (n int)")
+    finally:
+        server.stop()
+    assert not (closed / "postgres" / "cluster").exists()
+    assert len(list((reachable_dir / "system").iterdir())) == 2, "one cluster, one copy of the binaries"
+    closed.chmod(0o755)  # reachable now, but the data stay where they are
+    again = EmbeddedPostgres(closed / "postgres", passwords)
+    assert again.start() == "started"
+    try:
+        with psycopg.connect(again.url("owner")) as conn:
+            assert conn.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    finally:
+        again.stop()
