@@ -28,11 +28,10 @@ from admin_api import (
 from admin_api.answers import Json
 from admin_api.authentication import Authentication
 from admin_api.broadcast import Broadcaster
+from admin_api.limits import BodyLimit
 from admin_api.state import Health, Options, Pool, State
 from admin_api.throttle import Throttle
 
-# A table of 30,000 machines as XLSX has about 3 MB; a province's zones in GeoJSON about as much.
-MOST_BYTES = 32 * 1024 * 1024
 # A request that got no connection by then is answered 503; the browser asks again.
 _WAIT_SECONDS = 3.0
 # Where connecting fails for longer, the next request tries anew instead of a timer with growing pauses.
@@ -65,10 +64,10 @@ def build(options: Options) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         default_response_class=Json,
-        max_body_size=MOST_BYTES,
     )
     app.state.lezgate = state
     problems.install(app)
+    app.add_middleware(BodyLimit)
     app.add_middleware(Authentication, pool=state.pool)
     for room in (health, sessions, alarms, stream, positions, tracks, zones, machines, terminals, districts, audit):
         app.include_router(room.router)
