@@ -173,6 +173,8 @@ def _xlsx(data: bytes) -> Iterator[list[str]]:
 
 def _shown(cell: Any) -> str:
     value = cell.value
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

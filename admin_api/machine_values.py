@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from admin_api.phones import normalise
@@ -73,8 +74,11 @@ _SCIENTIFIC = re.compile(r"\d(\.\d+)?e\+?\d+", re.IGNORECASE)
 _POWER = re.compile(r"(\d+(?:\.\d+)?)(?:kw|千瓦)?", re.IGNORECASE)
 _MOST_KW = 10_000
 _LONGEST = 200
+# A column of a city's table holds the same few words thirty thousand times.
+_repeated = lru_cache(1024)
 
 
+@_repeated
 def emission_stage(text: str) -> str:
     word = plain(text).lower().replace(" ", "")
     if word in STAGES:
@@ -90,6 +94,7 @@ def emission_stage(text: str) -> str:
     )
 
 
+@_repeated
 def machine_type(text: str) -> str:
     """One of the thirteen kinds; another word is kept as it is written."""
     word = plain(text)
@@ -102,6 +107,7 @@ def machine_type(text: str) -> str:
     return _short("machine_type", word)
 
 
+@_repeated
 def registration_type(text: str) -> str:
     word = plain(text).lower()
     if word not in _REGISTRATIONS:
@@ -118,6 +124,7 @@ def power_kw(text: str) -> float:
     return float(match[1])
 
 
+@_repeated
 def energy(text: str) -> str:
     word = plain(text).lower()
     if word not in _ENERGY_OF:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bars import POINTS, Point, Result, judge, table
+from benchmarks.bars import POINTS, Point, Result, judge, markdown, table
 from benchmarks.machine import describe, fsync_ms
 from benchmarks.serving import Serving, free_port, serving, settle
 
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--seconds", type=float, default=5, help="of each run")
     p.add_argument("--seed", type=int, default=1, help="of the world of machines and zones")
     p.add_argument("--json", type=Path, help="write the results here")
+    p.add_argument("--markdown", action="store_true", help="print the results as docs/benchmarks.md has them, too")
     p.add_argument("--no-micro", action="store_true")
     p.add_argument("--micro-only", action="store_true")
     return p.parse_args()
@@ -116,6 +117,8 @@ def main() -> int:
             return 2
         results = yardstick(a)
         print(f"\n{table(results)}\n{where}", flush=True)
+        if a.markdown:
+            print(f"\n{markdown(results)}\n\n{where}", flush=True)
     if a.json:
         report: dict[str, Any] = {"machine": where, "points": [result.to_json() for result in results]}
         a.json.write_text(json.dumps(report, indent=2) + "\n")

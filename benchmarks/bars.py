@@ -109,3 +109,20 @@ def table(results: list[Result]) -> str:
             f"  by process   {by}",
         ]
     return "\n".join(lines)
+
+
+def markdown(results: list[Result]) -> str:
+    """For docs/benchmarks.md: one row per point."""
+    lines = [
+        "| point | C floor | edge alone | everything | ack p50, p99 | by process, us |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        by = ", ".join(
+            f"{name.removeprefix('python lezgate ')} {us:.1f}" for name, us in sorted(r.by.items(), key=lambda i: -i[1])
+        )
+        lines.append(
+            f"| {r.point.name}: {r.rate:,.0f}/s | {r.floor_us:.1f} us | {r.edge} | {r.everything}"
+            f" | {r.ack_p50_ms:.0f}, {r.ack_p99_ms:.0f} ms | {by} |"
+        )
+    return "\n".join(lines)

@@ -34,7 +34,7 @@ def _settings(config: str | None, **flags: object) -> Settings:
 @click.option("--workers", type=int, help="Worker processes. 处理进程数")
 @click.option("--enrolment", type=click.Choice(["strict", "open"]))
 @click.pass_obj
-def serve(config: str | None, **flags: object) -> None:
+def serve(config: str | None, /, **flags: object) -> None:
     """Edge, worker and api under one supervisor, with embedded stores unless URLs are given. 启动全部服务。"""
     from gateway.edge.main import check_enrolment  # noqa: PLC0415
     from gateway.supervisor import Supervisor  # noqa: PLC0415

@@ -96,7 +96,7 @@ def test_xlsx_with_numbers_text_and_zeros():
         formats={"A3": "00000000"},
     )
     table = parse(data)
-    assert [row["registration_number"] for row in table.rows] == ["00012345", "00012345"][:1]
+    assert [row["registration_number"] for row in table.rows] == ["00012345"]
     assert [(r.row, r.field) for r in table.refused] == [(3, "registration_number")]
     assert "00012345" in table.refused[0].message
     assert table.rows[0]["terminal_phone"] == "13900000001"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import httpx
 import psycopg
 import pytest
 
@@ -75,6 +76,16 @@ async def test_nothing_is_lost_while_events_pour_in(served, facts):
                 last = id_
     await flooding
     assert seen == list(range(total))
+
+
+async def test_an_action_is_an_event_too(served, facts):
+    """What one handler does, every reader sees: the alarm as it is after the action."""
+    alarm = await in_thread(facts.alarm)
+    async with reading(served, facts.bearer()) as stream, httpx.AsyncClient(base_url=served) as client:
+        answer = await client.post(f"/api/v1/alarms/{alarm}/actions", json={"action": "accept"}, headers=facts.bearer())
+        assert answer.status_code == 201
+        _, kind, data = await stream.next()
+        assert (kind, data["id"], data["state"]) == ("alarm", alarm, "accepted")
 
 
 async def test_a_new_reader_starts_at_the_newest_and_learns_its_id(served, facts):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bars import POINTS, Cost, judge, table
+from benchmarks.bars import POINTS, Cost, judge, markdown, table
 from benchmarks.machine import describe, fsync_ms
 from benchmarks.serving import free_port
 from geofence.zones import parse_feature
@@ -129,6 +129,7 @@ def test_a_result_is_judged() -> None:
     assert "bar 5x: MISSED" in text
     assert "bar 2.2x: met" in text
     assert "p99 45.0 ms (bar 50 ms: met)" in text
+    assert "| 1 in flight: 40,000/s | 4.0 us |" in markdown([result])
     json.dumps(result.to_json())
 
 
