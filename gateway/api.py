@@ -15,9 +15,19 @@ from gateway.nodes import database_url, nats_url
 from gateway.registry_feed import RegistryFeed
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from gateway.config import Settings
 
 log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """Ends the live streams before it waits for open requests: a stream would never end by itself."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.lezgate.broadcaster.end_streams()  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
 
 
 async def run(settings: Settings, *, demo: bool) -> None:
@@ -35,7 +45,7 @@ async def run(settings: Settings, *, demo: bool) -> None:
     )  # fmt: skip
     log.info("api listens", url=settings.base_url)
     try:
-        await uvicorn.Server(config).serve()
+        await Server(config).serve()
     finally:
         feed.cancel()
         await client.close()

@@ -124,10 +124,13 @@ class Edge:
 
     def status(self) -> dict[str, Any]:
         hub = self.hub
+        reason = self.log.trouble or ("reading is paused" if hub.paused else None)
+        if reason is None and self.settings.enrolment == "strict" and not self.sync.known.is_set():
+            reason = "no registry yet: waiting for the api | 尚未取得终端登记表"
         slowest, hub.appender.slowest_s = hub.appender.slowest_s, 0.0
         return {
-            "ready": self.log.trouble is None and not hub.paused,
-            "reason": self.log.trouble or ("reading is paused" if hub.paused else None),
+            "ready": reason is None,
+            "reason": reason,
             "connections": len(self.sessions),
             "appended_batches": hub.appender.appended_batches,
             "appended_rows": hub.appender.appended_rows,
@@ -152,6 +155,13 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
+async def _first(waits: set[Coroutine[Any, Any, Any]]) -> None:
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    _, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+
+
 async def run(settings: Settings, *, mqtt: bool = False) -> None:
     """Runs until SIGTERM or SIGINT: over TCP, or, with ``mqtt``, over the broker's topics."""
     check_enrolment(settings)
@@ -161,8 +171,13 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await edge.start()
+    if settings.enrolment == "strict":
+        # Without any registry every known terminal would be told that it is unknown, and some never ask again.
+        await _first({edge.sync.known.wait(), stopping.wait()})
     server = None
-    if mqtt:
+    if stopping.is_set():
+        log.info("edge stopped before it had a registry")
+    elif mqtt:
         edge.keep(MqttBinding(edge.hub, settings.mqtt_url).run())
     else:
         server = await edge.listen()

@@ -21,10 +21,13 @@ log = structlog.get_logger()
 
 
 class RegistrySync:
-    """``current`` says whether the edge has heard from the database's side since it started."""
+    """``current``: the edge has heard from the database's side since it started; ``known``: it has a registry at all."""
 
     def __init__(self, client: Client, registry: Registry) -> None:
         self.current = False
+        self.known = asyncio.Event()
+        if registry.version:
+            self.known.set()
         self._client = client
         self._registry = registry
         self._nudged = asyncio.Event()
@@ -40,6 +43,7 @@ class RegistrySync:
             try:
                 await self._fetch()
                 self.current, told = True, False
+                self.known.set()
                 wait = ASK_AGAIN_S
             except (TimeoutError, nats.errors.Error, orjson.JSONDecodeError, KeyError, OSError) as error:
                 if not told:

@@ -98,6 +98,7 @@ CREATE TABLE binding (
     EXCLUDE USING gist (int8range(device, device, '[]') WITH &&, during WITH &&)
 );
 CREATE INDEX binding_machine ON binding (machine);
+CREATE INDEX binding_device ON binding (device);
 
 CREATE TABLE zone (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

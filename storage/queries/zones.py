@@ -93,14 +93,18 @@ async def add_draft(
     valid_to: datetime | None,
     author: str,
 ) -> int:
-    """The next version, as a draft; a draft that was there is withdrawn. Answers with its number."""
+    """The next version, as a draft; a draft that was there is withdrawn. Answers with its number.
+
+    Without ``valid_from`` it begins with the present day in China, as a notice that names no date does (自发布之日起);
+    `publish` lets only a zone's first version reach back.
+    """
     await withdraw_drafts(connection, zone)
     cursor = await connection.execute(
         "INSERT INTO zone_version (zone, version, name, district, tier, state, doc_no, crs, source, geometry, rules,"
         " guard_m, halo_m, unknown_policy, valid_from, valid_to, author)"
         " SELECT %(zone)s, 1 + coalesce(max(version), 0), %(name)s, %(district)s, %(tier)s, 'draft', %(doc_no)s,"
         " %(crs)s, %(source)s, %(geometry)s, %(rules)s, %(guard_m)s, %(halo_m)s, %(unknown_policy)s,"
-        " coalesce(%(valid_from)s, now()), %(valid_to)s, %(author)s FROM zone_version WHERE zone = %(zone)s"
+        " coalesce(%(valid_from)s, date_trunc('day', now(), 'Asia/Shanghai')), %(valid_to)s, %(author)s FROM zone_version WHERE zone = %(zone)s"
         " RETURNING version",
         {
             "zone": zone,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
 from tests.admin_api.conftest import BRANCH, OTHER, SQUARE, zone_feature
@@ -64,6 +66,14 @@ async def test_a_new_version_ends_its_predecessor_and_leaves_the_past(client, fa
     assert versions[1]["properties"]["valid_from"] == versions[1]["properties"]["valid_to"]
     old = await client.get(f"/api/v1/zones/{zone}?version=1", headers=facts.bearer())
     assert old.json()["properties"]["name"] == "禁用区"
+
+
+async def test_a_zone_without_a_date_begins_with_the_day(client, facts):
+    """A notice that names no date is in force from the day it is published, so a zone begins at midnight in China."""
+    made = await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=facts.bearer())
+    begins = datetime.fromisoformat(made.json()["properties"]["valid_from"]).astimezone(timezone(timedelta(hours=8)))
+    assert (begins.hour, begins.minute, begins.second) == (0, 0, 0)
+    assert timedelta(0) <= datetime.now(UTC) - begins < timedelta(days=1, minutes=1)
 
 
 async def test_a_retired_zone_is_out_of_force_and_kept(client, facts):

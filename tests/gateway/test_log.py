@@ -57,12 +57,14 @@ async def test_a_killed_server_loses_nothing(server):
     log = Log(client)
     await log.create(1, 64 * 1024**2)
     reader = log.reader(0, 0)
+    edge_client = await connect(server.url("edge"), "edge")
+    edge = Log(edge_client)
     for i in range(3):
-        await log.append(0, b"%d" % i, f"m{i}")
+        await edge.append(0, b"%d" % i, f"m{i}")
     assert len(await collect(reader, 3)) == 3
     server.process.kill()
     server.process.wait()
-    appending = asyncio.create_task(log.append(0, b"3", "m3"))
+    appending = asyncio.create_task(edge.append(0, b"3", "m3"))
     await asyncio.sleep(0.3)
     assert not appending.done()
     server.start()
@@ -70,6 +72,7 @@ async def test_a_killed_server_loses_nothing(server):
     assert [data for _, data in await collect(reader, 1)] == [b"3"]
     await reader.close()
     await client.close()
+    await edge_client.close()
 
 
 async def test_a_role_may_do_only_its_own(server):
