@@ -118,8 +118,11 @@ class Positions:
 
     @staticmethod
     def empty() -> Positions:
-        columns = {name: np.empty(0, dtype) for name, dtype in DTYPES.items()}
-        return Positions(**columns, extras=Ragged.empty())
+        """No rows; always the same object, since nobody can change it."""
+        return _EMPTY
+
+
+_EMPTY = Positions(**{name: np.empty(0, dtype) for name, dtype in DTYPES.items()}, extras=Ragged.empty())
 
 
 def concatenate(parts: Sequence[Positions]) -> Positions:

@@ -27,8 +27,8 @@ MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pag
 _STREAM_READ = ["$JS.API.INFO", "$JS.API.STREAM.INFO.POS"]
 PERMISSIONS = {
     "edge": {
-        "publish": ["pos.*", "session.*", "health.edge", "registry.get", *_STREAM_READ],
-        "subscribe": ["_edge.>", "session.*", "registry.changed"],
+        "publish": ["pos.*", "session.opened", "health.edge", "registry.get", *_STREAM_READ],
+        "subscribe": ["_edge.>", "session.opened", "registry.changed"],
     },
     "worker": {
         "publish": ["$JS.API.>", "health.worker", "registry.changed"],

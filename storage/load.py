@@ -120,15 +120,22 @@ _MACHINES = f"""
 """  # noqa: S608
 
 
+async def epoch(conn: Connection) -> int:
+    """The epoch that the rules are at."""
+    row = await (await conn.execute("SELECT epoch FROM ruleset")).fetchone()
+    assert row is not None  # noqa: S101 - made with the table
+    return int(row[0])
+
+
 async def ruleset(conn: Connection) -> Ruleset:
     """All of one snapshot: an edit in between shows in none of the three, or in all."""
     async with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        epoch = await (await cursor.execute("SELECT epoch FROM ruleset")).fetchone()
-        assert epoch is not None  # noqa: S101 - made with the table
+        at = await (await cursor.execute("SELECT epoch FROM ruleset")).fetchone()
+        assert at is not None  # noqa: S101 - made with the table
         zones = await (await cursor.execute(_ZONES)).fetchall()
         machines = await (await cursor.execute(_MACHINES)).fetchall()
-    return Ruleset(epoch["epoch"], zones, machines)
+    return Ruleset(at["epoch"], zones, machines)
 
 
 # LATERAL with LIMIT: one look-up by key per report. A join could be planned as a scan of a day of positions.

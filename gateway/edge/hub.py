@@ -50,7 +50,7 @@ class Hub:
 
     def __init__(
         self, log: Log, registry: Registry, sessions: Sessions, partitions: int, linger_s: float,
-        announce: Callable[[int], None],
+        announce: Callable[[list[int]], None],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.sessions = sessions
@@ -65,6 +65,7 @@ class Hub:
         self._owners: list[Connection] = []
         self._chunks: list[bytes] = []
         self._size = 0
+        self._opened: list[int] = []
         self._garbage: Counter[int] = Counter()
 
     # ---- sockets ------------------------------------------------------------------------------------------------
@@ -177,6 +178,7 @@ class Hub:
 
     def _converse(self, intake: Intake[Packets], owners: list[Connection], received: int) -> None:
         packets = intake.packets
+        traces: dict[int, Part] = {}
         for row in intake.conversation.tolist():
             connection = owners[packets.chunk[row]]
             if connection.slot < 0:
@@ -187,40 +189,40 @@ class Hub:
             if response.reason is not None:
                 self._count(response.reason)
             if response.authenticated is not None:
-                identity = response.authenticated
-                self._authenticated(connection, identity, int(packets.phone_hi[row]), int(packets.phone_lo[row]))
+                self._authenticated(connection, packet.identity, int(packets.phone_hi[row]), int(packets.phone_lo[row]))
             frames = b""
             for message, body in response.replies:
                 serial = self.sessions.next_serials(connection.slot, 1)
                 frames += framing.encode(message, body, packet.phone, packet.edition, serial)
             if response.record is not None:
-                self._record(connection, packet.identity, response.record, frames, received)
+                # It goes through the log like everything else, and its answer waits for the disk.
+                partition = partition_of(packet.identity, self.partitions)
+                part = traces.setdefault(partition, Part(Positions.empty()))
+                part.records.append(self._trace(packet.identity, response.record, received))
+                if frames:
+                    part.replies.append((connection.slot, int(self.sessions.generation[connection.slot]), frames))
             elif frames:
                 connection.transport.write(frames)
             if session.identity is None:
                 self.sessions.authenticated[connection.slot] = False
             if response.close is not None:
                 self.drop(connection, response.close)
+        for partition, part in traces.items():
+            self.appender.add(partition, part)
+        if self._opened:
+            self._announce(self._opened)
+            self._opened = []
 
-    def _record(
-        self, connection: Connection, identity: str, record: dict[str, Any], frames: bytes, received: int
-    ) -> None:
-        """A conversation's trace goes through the log like everything else, and its answer waits for the disk."""
-        record = {**record, "device": device_of(identity), "received": received}
-        if identity in self.registry.enrolled:
-            record["source"] = "open"
-        part = Part(Positions.empty())
-        part.records.append(record)
-        if frames:
-            part.replies.append((connection.slot, int(self.sessions.generation[connection.slot]), frames))
-        self.appender.add(partition_of(identity, self.partitions), part)
+    def _trace(self, identity: str, record: dict[str, Any], received: int) -> dict[str, Any]:
+        source = {"source": "open"} if identity in self.registry.enrolled else {}
+        return {**record, "device": device_of(identity), "received": received, **source}
 
     def _authenticated(self, connection: Connection, identity: str, phone_hi: int, phone_lo: int) -> None:
         device = device_of(identity)
         partition = partition_of(identity, self.partitions)
         before = self.sessions.authenticate(connection.slot, device, partition, phone_hi, phone_lo)
         self.counts["authenticated"] += 1
-        self._announce(device)
+        self._opened.append(device)
         if before is not None:
             self.replace(before)
 

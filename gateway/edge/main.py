@@ -10,6 +10,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 import structlog
 
@@ -77,7 +78,7 @@ class Edge:
         stream = await self.log.stream()
         linger_s = self.settings.linger_ms / 1000
         self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, linger_s, self._announce)
-        await self.client.subscribe("session.*", cb=self._on_session)
+        await self.client.subscribe("session.opened", cb=self._on_session)
         for job in (self.sync.run(), sweep(self.hub), report(self.client, "edge", self.status)):
             self.keep(job)
 
@@ -107,20 +108,21 @@ class Edge:
             log.warning("connections refused: the limit of open files is near", refused=self.refused, limit=self.limit)
         return _Refusal()
 
-    def _announce(self, device: int) -> None:
-        """Tells other edges that this device speaks here now."""
-        task = asyncio.get_running_loop().create_task(
-            self.client.publish(f"session.{device}", self.hub.appender.boot.encode())
-        )
+    def _announce(self, devices: list[int]) -> None:
+        """Tells other edges that these devices speak here now: one message for all that authenticated in a linger."""
+        data = self.hub.appender.boot.encode() + np.array(devices, "<i8").tobytes()
+        task = asyncio.get_running_loop().create_task(self.client.publish("session.opened", data))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _on_session(self, message: Msg) -> None:
-        if message.data == self.hub.appender.boot.encode():
+        boot = self.hub.appender.boot.encode()
+        if message.data.startswith(boot):
             return
-        slot = self.sessions.by_device.get(int(message.subject.rsplit(".", 1)[1]))
-        if slot is not None:
-            self.hub.replace(slot)
+        for device in np.frombuffer(message.data, "<i8", offset=len(boot)).tolist():
+            slot = self.sessions.by_device.get(device)
+            if slot is not None:
+                self.hub.replace(slot)
 
     def status(self) -> dict[str, Any]:
         hub = self.hub

@@ -70,6 +70,7 @@ async def run(settings: Settings) -> None:
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in partitions]
     tasks.append(asyncio.create_task(report(client, "worker", status)))
     tasks.append(asyncio.create_task(keep_partitions(database)))
+    tasks.append(asyncio.create_task(rules.watch(database)))
     log.info("worker runs", stream=stream.identity, partitions=stream.partitions)
     ending: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)
