@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
+    from nats.js.api import StreamInfo
 
 NAME = "POS"
 APPEND_TIMEOUT_S = 3.0  # elections in a cluster take 4-9 s: a few tries
@@ -52,6 +53,20 @@ class Stream:
 
     identity: str
     partitions: int
+
+
+class StreamChangedError(Exception):
+    """The log under us is another one, or has lost its end: reading on would skip acknowledged reports."""
+
+
+def _check(stream: Stream, after: int, info: StreamInfo) -> None:
+    identity = f"{NAME}@{info.created}"
+    if identity != stream.identity:
+        raise StreamChangedError(f"the log was {stream.identity} and is {identity} | 日志已被更换，已停止处理")
+    if info.state.last_seq < after:
+        raise StreamChangedError(
+            f"the log ends at {info.state.last_seq}, but {after} is stored already | 日志末尾缺失，已停止处理"
+        )
 
 
 async def connect(url: str, role: str) -> Client:
@@ -158,15 +173,23 @@ class Log:
         except (TimeoutError, nats.errors.Error, APIError) as error:
             log.warning("trim", partition=partition, error=repr(error))
 
-    def reader(self, partition: int, after: int) -> Reader:
-        return Reader(self.client, partition, after)
+    def reader(self, partition: int, after: int, stream: Stream) -> Reader:
+        return Reader(self.client, partition, after, stream)
 
 
 class Reader:
     """Messages of one partition in order, from ``after`` + 1. One pull request is kept open at the server."""
 
-    def __init__(self, client: Client, partition: int, after: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partition: int,
+        after: int,
+        stream: Stream,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.after = after
+        self._stream = stream
         self._client = client
         self._jetstream = client.jetstream(timeout=5)
         self._partition = partition
@@ -186,7 +209,8 @@ class Reader:
     async def gather(self, seconds: float, size: int) -> list[tuple[int, bytes]]:
         """(sequence, data) of what arrives within ``seconds`` of the first message or makes up ``size`` bytes.
 
-        Returns an empty list after a while without any message, so that the caller can do its chores.
+        Returns an empty list after a while without any message, so that the caller can do its chores. Raises
+        StreamChangedError where the log is not the one that ``after`` counts in.
         """
         await self._pull()
         if not self._messages:
@@ -230,6 +254,7 @@ class Reader:
 
     async def _subscribe(self) -> None:
         self._received = self._messages[-1][0] if self._messages else self.after
+        _check(self._stream, self._received, await self._jetstream.stream_info(NAME))
         self._delivered = 0
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)

@@ -49,14 +49,17 @@ class Fence:
         self._nested = nested
         self._boxes = boxes
         self._grid = grid
-        self._index = {zone.id: i for i, zone in enumerate(zones)}
+        self._index = {(zone.id, zone.version): i for i, zone in enumerate(zones)}
         self._depths: dict[int, tuple[tuple[int, Depth], ...]] = {}
 
     @classmethod
     def compile(cls, zones: Sequence[Zone]) -> Fence:
-        """A fence over published zones, one version of each. Raises ValueError where two have the same id."""
-        if len({zone.id for zone in zones}) != len(zones):
-            raise ValueError("two zones of one fence have the same id")
+        """A fence over published zones, of each the versions that a fix may still meet: the one in force at its time counts.
+
+        Raises ValueError where a version is there twice. Versions of one zone must not overlap in time.
+        """
+        if len({(zone.id, zone.version) for zone in zones}) != len(zones):
+            raise ValueError("a version of a zone is in the fence twice")
         return cls._of(tuple(zones), tuple(nested_shapes(zone) for zone in zones))
 
     @classmethod
@@ -94,10 +97,9 @@ class Fence:
 
     # ---- zones -------------------------------------------------------------------------------------------------
 
-    def zone(self, zone_id: int) -> Zone | None:
-        """The zone of this id."""
-        found = self._index.get(zone_id)
-        return None if found is None else self.zones[found]
+    def zone(self, zone_id: int, at: int) -> Zone | None:
+        """The version of this zone that is in force at a device time (us), or None."""
+        return next((zone for zone in self.zones if zone.id == zone_id and zone.counts_at(at)), None)
 
     @property
     def bounds(self) -> Bounds | None:
@@ -131,8 +133,8 @@ class Fence:
     # ---- edits -------------------------------------------------------------------------------------------------
 
     def with_zone(self, zone: Zone) -> Fence:
-        """The same fence with a zone added, or its version replaced; only the cells around it are compiled anew."""
-        place = self._index.get(zone.id, len(self.zones))
+        """The same fence with a version of a zone added, or replaced; only the cells around it are compiled anew."""
+        place = self._index.get((zone.id, zone.version), len(self.zones))
         shapes = nested_shapes(zone)
         zones = (*self.zones[:place], zone, *self.zones[place + 1 :])
         nested = (*self._nested[:place], shapes, *self._nested[place + 1 :])
@@ -146,9 +148,9 @@ class Fence:
 
         return Fence(zones, nested, boxes, self._grid.replace(NEST * place, shapes, near))
 
-    def without(self, zone_id: int) -> Fence:
-        """A fence without this zone (the same one if it has none of this id)."""
-        place = self._index.get(zone_id)
+    def without(self, zone_id: int, version: int) -> Fence:
+        """A fence without this version (the same one if it is not there)."""
+        place = self._index.get((zone_id, version))
         if place is None:
             return self
         return Fence._of(

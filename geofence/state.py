@@ -25,6 +25,8 @@ from geofence.stays import Stay
 from geofence.visits import NO_TRACK, Track, Visit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from geofence.fence import Fence
@@ -131,6 +133,44 @@ class State:
             else:
                 self.tracks.pop(slot, None)
 
+    def records(self, delta: Delta) -> list[tuple[int, Any]]:
+        """(device, track as JSON, None where it is empty) of every track that ``delta`` changes: what is stored of it."""
+        known = len(self)
+        return [
+            (int(self.device[slot] if slot < known else delta.new[slot - known]), _track_to_json(track))
+            for slot, track in delta.tracks.items()
+        ]
+
+    def recall(
+        self, devices: NDArray[np.int64], times: NDArray[np.int64], lon: NDArray[np.float64], lat: NDArray[np.float64]
+    ) -> None:
+        """Takes good fixes in, one per terminal, as its last judged ones where they are later; decides nothing.
+
+        For a new owner, which has the tracks from where they are stored; afterwards the state must be refenced.
+        """
+        fresh = devices[self.slots_of(devices) < 0]
+        if len(fresh):
+            self._add(fresh)
+        slots = self.slots_of(devices)
+        later = times > self._columns["time"][slots]
+        for name, values in (("time", times), ("lon", lon), ("lat", lat)):
+            self._columns[name][slots[later]] = values[later]
+        self._forget_fence()
+
+    def replace_tracks(self, tracks: Mapping[int, Any]) -> None:
+        """All tracks, device -> JSON as `records` gave it, instead of those that are here; then refence."""
+        devices = np.fromiter(tracks, np.int64, len(tracks))
+        fresh = devices[self.slots_of(devices) < 0]
+        if len(fresh):
+            self._add(fresh)
+        slots = self.slots_of(devices).tolist()
+        self.tracks = {slot: _track_from_json(track) for slot, track in zip(slots, tracks.values(), strict=True)}
+        self._forget_fence()
+
+    def _forget_fence(self) -> None:
+        self.generation = 0
+        self.revision += 1
+
     def _add(self, devices: NDArray[np.int64]) -> None:
         """Terminals are added once each, so the columns are simply copied to their new length."""
         self.device = np.concatenate([self.device, devices])
@@ -143,10 +183,7 @@ class State:
 
     def to_bytes(self) -> bytes:
         """A snapshot: magic "LZS1", CRC-32, length of the header, header (JSON with the tracks), columns."""
-        tracks = {
-            str(slot): [[_row(stay) for stay in track.stays.values()], [_row(visit) for visit in track.visits]]
-            for slot, track in sorted(self.tracks.items())
-        }
+        tracks = {str(slot): _track_to_json(track) for slot, track in sorted(self.tracks.items())}
         header = json.dumps({"v": _VERSION, "n": len(self), "tracks": tracks}, separators=(",", ":")).encode()
         columns = {"device": self.device, **self._columns}
         body = b"".join(
@@ -179,10 +216,20 @@ class State:
         }
         state._add(saved.pop("device"))
         state._columns.update(saved)
-        for slot, (stays, visits) in header["tracks"].items():
-            read = [Stay(zone, Cause(cause), *rest) for zone, cause, *rest in stays]
-            state.tracks[int(slot)] = Track({stay.zone: stay for stay in read}, tuple(Visit(*each) for each in visits))
+        state.tracks = {int(slot): _track_from_json(track) for slot, track in header["tracks"].items()}
         return state
+
+
+def _track_to_json(track: Track) -> list[Any] | None:
+    if not (track.stays or track.visits):
+        return None
+    return [[_row(stay) for stay in track.stays.values()], [_row(visit) for visit in track.visits]]
+
+
+def _track_from_json(record: list[Any]) -> Track:
+    stays, visits = record
+    read = [Stay(zone, Cause(cause), *rest) for zone, cause, *rest in stays]
+    return Track({stay.zone: stay for stay in read}, tuple(Visit(*each) for each in visits))
 
 
 def _row(value: Stay | Visit) -> list[Any]:

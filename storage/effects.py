@@ -1,4 +1,4 @@
-"""What a commit writes besides rows: dead letters, enrolments, visits, alarms, a state snapshot, and events last.
+"""What a commit writes besides rows: dead letters, enrolments, visits, alarms, tracks, and events last.
 
 Each is one statement over a JSON array or over columns, sent together in a pipeline, and only where there is something:
 an ordinary batch has none of them and costs no round trip here.
@@ -88,11 +88,13 @@ _CHANGE_ALARMS = f"""
     WHERE a.visit = r.id AND (a.exited_at, a.grade) IS DISTINCT FROM (r.exited_at, coalesce(r.grade, a.grade))
     RETURNING a.id
 """  # noqa: S608
-SAVE_STATE = """
-    INSERT INTO worker_snapshot (partition, sequence, version, state) VALUES (%s, %s, %s, %s)
-    ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
-        state = excluded.state, taken_at = now()
+_KEEP_TRACKS = """
+    INSERT INTO worker_track AS known (partition, device, track)
+    SELECT %s, device, track FROM jsonb_to_recordset(%s) AS changed (device bigint, track jsonb)
+    WHERE track IS NOT NULL
+    ON CONFLICT (partition, device) DO UPDATE SET track = excluded.track
 """
+_DROP_TRACKS = "DELETE FROM worker_track WHERE partition = %s AND device = ANY(%s)"
 _EMIT = "SELECT emit_alarms(%s::bigint[], %s)"
 
 
@@ -101,7 +103,7 @@ async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple
     raised = changed = enrolled = None
     registered = _registered(work.sessions)
     refused = _refused(work.sessions)
-    if work.opened or work.changed or registered or refused or len(work.dead_letters) or work.state:
+    if work.opened or work.changed or registered or refused or len(work.dead_letters) or work.tracks:
         async with conn.pipeline():
             if len(work.dead_letters):
                 await conn.execute(_DEAD, [work.partition, work.sequence, *_dead_columns(work.dead_letters)])
@@ -122,8 +124,12 @@ async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple
                 ])  # fmt: skip
                 await conn.execute(_CHANGE_VISITS, [changes])
                 changed = await conn.execute(_CHANGE_ALARMS, [changes])
-            if work.state:
-                await conn.execute(SAVE_STATE, [work.partition, work.sequence, work.state.version, work.state.data])
+            kept = [{"device": device, "track": track} for device, track in work.tracks if track is not None]
+            dropped = [device for device, track in work.tracks if track is None]
+            if kept:
+                await conn.execute(_KEEP_TRACKS, [work.partition, orjson.dumps(kept).decode()])
+            if dropped:
+                await conn.execute(_DROP_TRACKS, [work.partition, dropped])
     new_alarms = await _first_column(raised)
     phones = await _first_column(enrolled)
     events: list[dict[str, Any]] = [
@@ -142,7 +148,7 @@ def _registered(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         record["identity"]: {
             "phone": record["identity"],
             "source": record.get("source", "registry"),
-            **{name: record.get(name) for name in names},
+            **_said(record, names),
         }
         for record in sessions
         if record.get("event") == "registered"
@@ -156,9 +162,17 @@ def _refused(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for record in sessions:
         if record.get("event") == "refused":
             attempts = by_phone.get(record["identity"], {"attempts": 0})["attempts"]
-            said = {name: record.get(name) for name in names}
-            by_phone[record["identity"]] = {"phone": record["identity"], "attempts": attempts + 1, **said}
+            by_phone[record["identity"]] = {
+                "phone": record["identity"], "attempts": attempts + 1, **_said(record, names),
+            }  # fmt: skip
     return list(by_phone.values())
+
+
+def _said(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """A record's texts without U+0000, which PostgreSQL refuses: protocols let none through, but a log may hold some."""
+    return {
+        name: value.replace("\x00", "") if isinstance(value := record.get(name), str) else value for name in names
+    }
 
 
 def _opening(visit: VisitOpening) -> dict[str, Any]:

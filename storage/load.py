@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from storage.arrays import Bigints, Integers, Times
 from storage.copy import microdegrees
-from storage.effects import SAVE_STATE
+from storage.work import QUARANTINED
 
 if TYPE_CHECKING:
     import psycopg
@@ -73,10 +73,6 @@ async def lock_partition(conn: Connection, partition: int) -> bool:
     cursor = await conn.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, partition])
     row = await cursor.fetchone()
     return bool(row and row[0])
-
-
-async def unlock_partition(conn: Connection, partition: int) -> None:
-    await conn.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, partition])
 
 
 async def offset(conn: Connection, partition: int) -> Offset | None:
@@ -159,9 +155,22 @@ async def known_reports(
     return known
 
 
+_SAVE_SNAPSHOT = """
+    INSERT INTO worker_snapshot (partition, sequence, version, state) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
+        state = excluded.state, taken_at = now()
+"""
+
+
 async def save_snapshot(conn: Connection, partition: int, sequence: int, version: int, state: bytes) -> None:
-    """Outside a commit; Work.state stores one inside."""
-    await conn.execute(SAVE_STATE, [partition, sequence, version, state])
+    """What a new owner of the partition begins from; the log may be trimmed up to ``sequence`` afterwards."""
+    await conn.execute(_SAVE_SNAPSHOT, [partition, sequence, version, state])
+
+
+async def tracks(conn: Connection, partition: int) -> dict[int, Any]:
+    """Device -> track as JSON, of every terminal in or near a zone, as of the partition's offset."""
+    cursor = await conn.execute("SELECT device, track FROM worker_track WHERE partition = %s", [partition])
+    return dict(await cursor.fetchall())
 
 
 async def load_snapshot(conn: Connection, partition: int) -> Snapshot | None:
@@ -187,6 +196,9 @@ async def flush_last(conn: Connection, positions: Positions) -> None:
 
     Outside the hot transaction, every second or two; nothing is rebuilt from it.
     """
+    timely = np.flatnonzero(positions.quality & QUARANTINED == 0)  # a clock in 2036 must not hide all later reports
+    if len(timely) < len(positions):
+        positions = positions.take(timely)
     order = np.lexsort((positions.received, positions.time, positions.device))
     devices = positions.device[order]
     newest = order[np.flatnonzero(np.append(devices[1:] != devices[:-1], True))] if len(order) else order

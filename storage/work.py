@@ -75,14 +75,6 @@ class Event:
     """Who may see it; None: accounts of the whole city only."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """The partition's state after this work, stored with its sequence: a new owner goes on from there."""
-
-    version: int
-    data: bytes
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
     """The log from ``previous`` (exclusive) to ``sequence`` (inclusive) of one partition, decided.
@@ -94,7 +86,7 @@ class Work:
     duplicate           reports that the worker dropped as known before it decided
     rejected            reason -> count, new since the last work
     sessions            the batches' session records: `registered` enrols, `refused` is noted, others are ignored
-    state               a snapshot where one is due
+    tracks              (device, track as JSON) of terminals whose stays or visits changed; None: no track any more
     """
 
     partition: int
@@ -111,7 +103,7 @@ class Work:
     opened: Sequence[VisitOpening] = ()
     changed: Sequence[VisitChange] = ()
     events: Sequence[Event] = ()
-    state: State | None = None
+    tracks: Sequence[tuple[int, Any]] = ()
     quarantined: int = QUARANTINED
     """Mask of the quality bits that keep a row from being judged."""
 

@@ -51,8 +51,9 @@ def gather(messages: Sequence[tuple[int, bytes]], seen: dict[str, int]) -> Gathe
         except BatchError:
             parked.append(data)
             continue
-        if batch.number <= boots.pop(batch.boot, 0):
-            boots[batch.boot] = seen.get(batch.boot, batch.number)
+        last = boots.pop(batch.boot, 0)
+        if batch.number <= last:
+            boots[batch.boot] = last
             continue
         boots[batch.boot] = batch.number  # newest last
         batches.append(batch)
@@ -100,7 +101,15 @@ def judge(memory: Memory, rules: Rules, positions: Positions) -> Decision:
 
 
 def work(
-    gathered: Gathered, new: Positions, decision: Decision, rules: Rules, *, partition: int, stream: str, previous: int
+    gathered: Gathered,
+    new: Positions,
+    decision: Decision,
+    rules: Rules,
+    *,
+    memory: Memory,
+    partition: int,
+    stream: str,
+    previous: int,
 ) -> Work:
     """What one transaction writes of this decision."""
     return Work(
@@ -122,6 +131,7 @@ def work(
             if isinstance(change, VisitEnded)
         ],
         events=list(_candidates(decision.changes, rules)),
+        tracks=memory.state.records(decision.delta),
     )
 
 
@@ -152,7 +162,7 @@ def _candidates(changes: Iterable[object], rules: Rules) -> Iterable[Event]:
     for change in changes:
         if not isinstance(change, CandidateSeen):
             continue
-        zone = rules.fence.zone(change.zone)
+        zone = rules.fence.zone(change.zone, change.at)
         machine = rules.machines.find(change.device, change.at)
         if zone is None or machine is None:
             continue

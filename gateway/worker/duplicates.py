@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from columns.positions import Quality
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ class Recent:
         newest = np.full(len(first), _NEVER)
         since = np.full(len(first), -2)
         newest[known], since[known] = self._newest[at[known]], self._since[at[known]]
-        suspect = times <= newest
+        suspect = (times <= newest) | ((positions.quality[first] & Quality.FUTURE) != 0)
         covered = np.flatnonzero(suspect & (times == newest) & (since >= self._generation - 1))
         if len(covered):
             rows = first[covered]
@@ -62,7 +64,10 @@ class Recent:
         return Sifted(first[~suspect], first[suspect])
 
     def remember(self, positions: Positions) -> None:
-        """Takes in rows that are committed now."""
+        """Takes in rows that are committed now. A time in the future is no one's newest: all later ones would be suspects."""
+        timely = np.flatnonzero((positions.quality & Quality.FUTURE) == 0)
+        if len(timely) < len(positions):
+            positions = positions.take(timely)
         if not len(positions):
             return
         if len(self._current) > GENERATION:

@@ -1,17 +1,21 @@
 """Memory: all that a worker remembers of a partition between batches, and its form as a snapshot.
 
-A new owner loads the snapshot and reads the log on from its sequence without writing, and then knows what the old one
-knew. What is not here (keys of the newest seconds) is asked of the database instead.
+A new owner loads the snapshot, takes in the last fixes of the log from there, and the tracks from the database, and then
+knows what the old one knew. What is not here (keys of the newest seconds) is asked of the database instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gateway.worker.duplicates import Recent
 from geofence.presence import State
+
+if TYPE_CHECKING:
+    from columns.positions import Positions
 
 VERSION = 1
 _LENGTH = 8
@@ -28,6 +32,16 @@ class Memory:
     def to_bytes(self) -> bytes:
         devices, newest = self.recent.newest()
         return len(devices).to_bytes(_LENGTH, "little") + devices.tobytes() + newest.tobytes() + self.state.to_bytes()
+
+    def recall(self, positions: Positions) -> None:
+        """Takes in rows that an earlier owner has decided and committed: which of them is the latest is all that counts."""
+        self.recent.remember(positions)
+        good = np.flatnonzero(positions.quality == 0)
+        # Of equal times the first counts, as it did when it was judged.
+        order = good[np.lexsort((-good, positions.time[good], positions.device[good]))]
+        devices = positions.device[order]
+        last = order[np.append(devices[1:] != devices[:-1], True)] if len(order) else order
+        self.state.recall(positions.device[last], positions.time[last], positions.lon[last], positions.lat[last])
 
     @staticmethod
     def from_bytes(data: bytes, boots: dict[str, int]) -> Memory:

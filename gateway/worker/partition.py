@@ -1,6 +1,6 @@
 """A partition: owned by one worker at a time, from its lock to its last commit.
 
-    lock -> offset -> memory (snapshot + dry replay) -> [gather -> sift -> judge -> commit -> remember] ...
+    lock -> offset -> memory (tracks, snapshot, the log's last fixes) -> [gather -> sift -> judge -> commit -> remember] ...
 
 Invariants: nothing is remembered before its commit; after an unknown outcome the offset in the database says what
 happened; the log is trimmed only up to what both the offset and a stored snapshot cover.
@@ -17,11 +17,12 @@ import psycopg
 import structlog
 
 from columns.positions import Positions, concatenate
+from gateway.log import StreamChangedError
 from gateway.worker import decision as deciding
 from gateway.worker.memory import VERSION, Memory
 from storage.commit import commit
 from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
-from storage.load import create_offset, flush_last, known_reports, load_snapshot, lock_partition, save_snapshot
+from storage.load import create_offset, flush_last, known_reports, load_snapshot, lock_partition, save_snapshot, tracks
 
 if TYPE_CHECKING:
     from gateway.log import Log, Reader, Stream
@@ -32,8 +33,20 @@ if TYPE_CHECKING:
 GATHER_BYTES = 512 * 1024  # about 5,000 rows
 LOCK_POLL_S = 0.5
 RETRY_S = 0.5
+RECALL_S = 30.0  # an election in the log's cluster takes 4-9 s
 LAST_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 10.0
+# The log is trimmed behind a commit, so a commit must be on disk. A path that is cut is noticed within seconds on both
+# sides: the server would hold the partition's lock for the sake of a worker that is gone.
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c synchronous_commit=on -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
+    " -c tcp_keepalives_count=3",
+}
 log = structlog.get_logger()
 
 
@@ -65,76 +78,87 @@ class Partition:
     async def run(self) -> None:
         while True:
             try:
-                connection = await psycopg.AsyncConnection.connect(
-                    self._database, autocommit=True, connect_timeout=5, application_name=f"lezgate-worker-{self.number}"
-                )
-                async with connection:
+                async with await psycopg.AsyncConnection.connect(
+                    self._database, autocommit=True, application_name=f"lezgate-worker-{self.number}", **CONNECTION
+                ) as connection:
                     await self._own(connection)
+            except (Stopped, StreamChangedError) as error:
+                self._interrupted(str(error))
             except (psycopg.Error, UnavailableError, OffsetMovedError) as error:
-                if str(error) != self.trouble:
-                    log.warning("partition interrupted", partition=self.number, error=str(error).strip())
-                self.trouble = str(error).strip()
-            except Stopped as error:
-                if str(error) != self.trouble:
-                    log.error("partition stopped", partition=self.number, reason=str(error))  # noqa: TRY400
-                self.trouble = str(error)
+                self._interrupted(str(error).strip())
+            except Exception as error:
+                # A fault of ours: this partition tries again and says so; the others go on.
+                log.exception("partition failed", partition=self.number)
+                self._interrupted(repr(error))
             self.owned = False
             await asyncio.sleep(RETRY_S)
+
+    def _interrupted(self, reason: str) -> None:
+        if reason != self.trouble:
+            log.warning("partition interrupted", partition=self.number, reason=reason)
+        self.trouble = reason
 
     async def _own(self, connection: psycopg.AsyncConnection[Any]) -> None:
         while not await lock_partition(connection, self.number):
             self.trouble = None
             await asyncio.sleep(LOCK_POLL_S)
-        offset = await create_offset(connection, self.number, self._stream.identity)
-        if offset.stream != self._stream.identity:
+        stream = await self._log.stream()
+        offset = await create_offset(connection, self.number, stream.identity)
+        if offset.stream != stream.identity:
             raise Stopped(
-                f"the database follows log {offset.stream}, but this one is {self._stream.identity}"
+                f"the database follows log {offset.stream}, but this one is {stream.identity}"
                 " | 数据库记录的日志与当前日志不一致，已停止处理"
             )
         self.sequence = offset.sequence
+        self._stream = stream
         reader: Reader | None = None
         try:
             reader = await self._recall(connection, offset.boots)
-            self.owned, self.trouble = True, None
+            self.owned = True
             log.info("partition owned", partition=self.number, sequence=self.sequence)
             while True:
                 messages = await reader.gather(self._gather_s, GATHER_BYTES)
                 if messages:
                     await self._take(connection, messages)
-                    self.trouble = None
                 else:
                     self.lag_s = 0.0
                 await self._chores(connection)
+                self.trouble = None
         finally:
             if reader is not None:
                 await reader.close()
 
     async def _recall(self, connection: psycopg.AsyncConnection[Any], boots: dict[str, int]) -> Reader:
-        """Memory as the last owner had it: its snapshot, and the log from there to the offset, decided but not written."""
+        """Memory as the last owner had it. Nothing is decided again, since other batches would decide otherwise:
+
+        tracks were stored with the commits that changed them; last fixes are the snapshot's, and those of the log from
+        there to the offset, of which only the latest of each terminal counts.
+        """
         snapshot = await load_snapshot(connection, self.number)
         self._memory, start = Memory(dict(boots)), 0
         if snapshot is not None and snapshot.version == VERSION:
             try:
                 self._memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
-            except ValueError as error:  # replay what the log still has instead
+            except ValueError as error:  # read what the log still has instead
                 log.error("snapshot does not read", partition=self.number, error=str(error))  # noqa: TRY400
         self._snapshot_sequence = start
-        reader = self._log.reader(self.number, start)
-        rules = await self._rules.get(connection, 0)
-        known: dict[str, int] = {}
-        quiet = 0
-        while reader.after < self.sequence and quiet < 2:
-            messages = await reader.gather(0.0, GATHER_BYTES)
-            quiet = 0 if messages else quiet + 1  # the rest was trimmed, or there is none
-            messages = [message for message in messages if message[0] <= self.sequence]
-            if messages:
-                gathered = deciding.gather(messages, known)
-                known = gathered.boots
-                sifted = self._memory.recent.sift(gathered.positions)
-                rows = gathered.positions.take(np.union1d(sifted.fresh, sifted.suspects))
-                self._remember(rows, deciding.judge(self._memory, rules, rows))
-        await reader.close()
-        return self._log.reader(self.number, self.sequence)
+        reader = self._log.reader(self.number, start, self._stream)
+        deadline = time.monotonic() + RECALL_S
+        try:
+            while reader.after < self.sequence:
+                messages = await reader.gather(0.0, GATHER_BYTES)
+                messages = [message for message in messages if message[0] <= self.sequence]
+                if messages:
+                    self._memory.recall(deciding.gather(messages, {}).positions)
+                elif time.monotonic() > deadline and reader.after == start:
+                    raise Stopped(
+                        f"the log does not give what the offset {self.sequence} has seen"
+                        " | 日志缺少已处理位置之前的数据，已停止处理"
+                    )
+        finally:
+            await reader.close()
+        self._memory.state.replace_tracks(await tracks(connection, self.number))
+        return self._log.reader(self.number, self.sequence, self._stream)
 
     def _remember(self, rows: Positions, decision: Decision) -> None:
         self._memory.recent.remember(rows)
@@ -148,8 +172,8 @@ class Partition:
             rules = await self._rules.get(connection, epoch)
             decision = deciding.judge(self._memory, rules, new)
             work = deciding.work(
-                gathered, new, decision, rules, partition=self.number, stream=self._stream.identity,
-                previous=self.sequence,
+                gathered, new, decision, rules, memory=self._memory, partition=self.number,
+                stream=self._stream.identity, previous=self.sequence,
             )  # fmt: skip
             try:
                 await commit(connection, work)

@@ -13,11 +13,13 @@ import structlog
 from geofence.fence import Fence
 from geofence.machines import Binding, Machine, Machines
 from geofence.zones import Zone
-from storage.load import epoch, ruleset
+from storage.load import epoch as present_epoch
+from storage.load import ruleset
 
 MOST_EDITS = 16  # an edit compiles a few cells (tens of ms), a whole city takes seconds
 RETRY_S = 1.0
 log = structlog.get_logger()
+Rows = dict[tuple[int, int], dict[str, Any]]
 _MACHINE = ("id", "registration_number", "machine_type", "registration_type", "emission_stage", "power_kw", "energy",
             "district", "phone")  # fmt: skip
 
@@ -36,13 +38,16 @@ class RulesCache:
 
     def __init__(self) -> None:
         self._rules: Rules | None = None
-        self._rows: dict[int, dict[str, Any]] = {}
+        self._rows: Rows = {}
         self._loading = asyncio.Lock()
 
-    async def get(self, connection: psycopg.AsyncConnection[Any], at_least: int) -> Rules:
-        """Rules of epoch ``at_least`` or a newer one."""
+    async def get(self, connection: psycopg.AsyncConnection[Any], epoch: int) -> Rules:
+        """The rules that the database had at ``epoch`` or has since; 0: any that were loaded.
+
+        An epoch that is smaller than the loaded one is a database that was restored: it is read again.
+        """
         async with self._loading:
-            if self._rules is None or self._rules.epoch < at_least:
+            if self._rules is None or epoch not in {0, self._rules.epoch}:
                 self._rules = await self._load(connection)
             return self._rules
 
@@ -53,18 +58,23 @@ class RulesCache:
                 async with await psycopg.AsyncConnection.connect(database, autocommit=True, connect_timeout=5) as own:
                     await own.execute("LISTEN ruleset")
                     while True:
-                        await self.get(own, await epoch(own))
+                        await self.get(own, await present_epoch(own))
                         # The generator holds the connection while it is open: it must end before the next reading.
                         async for _ in own.notifies(stop_after=1):
                             pass
-            except psycopg.Error as error:
-                log.warning("rules are not watched", error=str(error).strip())
+            except Exception as error:  # noqa: BLE001  a partition meets the same fault and says so; this only runs ahead
+                log.warning("rules are not watched", error=repr(error))
                 await asyncio.sleep(RETRY_S)
 
     async def _load(self, connection: psycopg.AsyncConnection[Any]) -> Rules:
         begun = time.monotonic()
         found = await ruleset(connection)
-        rows = {row["zone"]: row for row in found.zones if row["state"] == "active"}
+        # Versions that have ended too: reports from before the end may still come. A withdrawn draft was never in force.
+        rows = {
+            (row["zone"], row["version"]): row
+            for row in found.zones
+            if row["valid_to"] is None or row["valid_to"] > row["valid_from"]
+        }
         if self._rules is None:
             fence = await asyncio.to_thread(Fence.compile, [_zone(row) for row in rows.values()])
         else:
@@ -80,14 +90,14 @@ class RulesCache:
         return Rules(found.epoch, fence, machines)
 
 
-def _edited(fence: Fence, before: dict[int, dict[str, Any]], rows: dict[int, dict[str, Any]]) -> Fence:
+def _edited(fence: Fence, before: Rows, rows: Rows) -> Fence:
     """The fence of ``rows``: the same one, an edited one, or, where too much changed for that to be cheap, a new one."""
     gone = before.keys() - rows.keys()
-    changed = [row for zone, row in rows.items() if before.get(zone) != row]
+    changed = [row for version, row in rows.items() if before.get(version) != row]
     if len(gone) + len(changed) > MOST_EDITS:
         return Fence.compile([_zone(row) for row in rows.values()])
-    for zone in gone:
-        fence = fence.without(zone)
+    for zone, version in gone:
+        fence = fence.without(zone, version)
     for row in changed:
         fence = fence.with_zone(_zone(row))
     return fence

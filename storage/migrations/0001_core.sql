@@ -24,6 +24,14 @@ CREATE TABLE worker_snapshot (
     taken_at  timestamptz NOT NULL DEFAULT now()
 );
 
+-- Stays and open visits of the terminals in or near a zone, written in the commit that changed them: never decided twice.
+CREATE TABLE worker_track (
+    partition int NOT NULL,
+    device    bigint NOT NULL,
+    track     jsonb NOT NULL,
+    PRIMARY KEY (partition, device)
+);
+
 -- Zones, rules, machines, bindings and stages as the workers see them: any change takes the next epoch.
 CREATE TABLE ruleset (
     one   boolean PRIMARY KEY DEFAULT true CHECK (one),

@@ -8,6 +8,7 @@ BEGIN
         REVOKE SELECT ON account, token, audit FROM lezgate_worker;
         GRANT INSERT, UPDATE ON log_offset, worker_snapshot, terminal_last, visit, alarm, terminal_refused
             TO lezgate_worker;
+        GRANT INSERT, UPDATE, DELETE ON worker_track TO lezgate_worker;
         GRANT INSERT ON position, dead_letter, event, alarm_action TO lezgate_worker;
         GRANT INSERT, UPDATE (edition, maker, model, terminal_id) ON terminal TO lezgate_worker;
     END IF;

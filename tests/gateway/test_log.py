@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.log import Log, connect
+from gateway.log import Log, StreamChangedError, connect
 from gateway.nats_server import NatsServer
 from gateway.secrets import load_secrets
 
@@ -40,10 +40,10 @@ async def test_append_read_trim(server):
     first = [await edge.append(0, b"a%d" % i, f"x-{i}") for i in range(5)]
     await edge.append(1, b"other", "y-1")
     assert await edge.append(0, b"a4", "x-4") == first[4], "the same message id is the same message"
-    reader = log.reader(0, 0)
+    reader = log.reader(0, 0, stream)
     assert [data for _, data in await collect(reader, 5)] == [b"a0", b"a1", b"a2", b"a3", b"a4"]
     await log.trim(0, first[2])
-    again = log.reader(0, 0)
+    again = log.reader(0, 0, stream)
     assert [seq for seq, _ in await collect(again, 2)] == first[3:]
     for one in (reader, again):
         await one.close()
@@ -55,8 +55,8 @@ async def test_a_killed_server_loses_nothing(server):
     """kill -9 in the middle: append() waits and returns once the server is back; a reader goes on where it was."""
     client = await connect(server.url("worker"), "worker")
     log = Log(client)
-    await log.create(1, 64 * 1024**2)
-    reader = log.reader(0, 0)
+    stream = await log.create(1, 64 * 1024**2)
+    reader = log.reader(0, 0, stream)
     edge_client = await connect(server.url("edge"), "edge")
     edge = Log(edge_client)
     for i in range(3):
@@ -83,3 +83,17 @@ async def test_a_role_may_do_only_its_own(server):
     await client.close()
     with pytest.raises(Exception, match=r".*"):
         await asyncio.wait_for(connect(f"nats://127.0.0.1:{server.port}", "edge"), 1)
+
+
+async def test_another_log_is_noticed(server):
+    """A stream that was made again, or that lost its end, is never read as if it were the old one."""
+    client = await connect(server.url("worker"), "worker")
+    log = Log(client)
+    stream = await log.create(1, 64 * 1024**2)
+    with pytest.raises(StreamChangedError, match="ends at 0"):
+        await log.reader(0, 5, stream).gather(0.01, 1)
+    await client.jetstream().delete_stream("POS")
+    await log.create(1, 64 * 1024**2)
+    with pytest.raises(StreamChangedError, match="and is"):
+        await log.reader(0, 0, stream).gather(0.01, 1)
+    await client.close()

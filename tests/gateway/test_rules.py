@@ -28,8 +28,8 @@ def answers(fence: Fence) -> list[set[tuple[int, int]]]:
 def test_edits(monkeypatch, most):
     """A new zone, another version and one that is gone: with edits or without, every point has the same answer."""
     monkeypatch.setattr(rules, "MOST_EDITS", most)
-    before = {1: row(1), 2: row(2, west=116.05), 3: row(3, west=116.1)}
-    after = {1: row(1), 2: row(2, 2, west=116.03), 4: row(4, west=116.12)}
+    before = {(1, 1): row(1), (2, 1): row(2, west=116.05), (3, 1): row(3, west=116.1)}
+    after = {(1, 1): row(1), (2, 2): row(2, 2, west=116.03), (4, 1): row(4, west=116.12)}
     fence = Fence.compile([rules._zone(one) for one in before.values()])
     edited = rules._edited(fence, before, after)
     assert answers(edited) == answers(Fence.compile([rules._zone(one) for one in after.values()]))
@@ -38,6 +38,6 @@ def test_edits(monkeypatch, most):
 
 def test_no_change_is_no_work():
     """When only machines changed, the very same fence goes on, and with it what was settled under it."""
-    before = {1: row(1)}
+    before = {(1, 1): row(1)}
     fence = Fence.compile([rules._zone(one) for one in before.values()])
-    assert rules._edited(fence, before, {1: row(1)}) is fence
+    assert rules._edited(fence, before, {(1, 1): row(1)}) is fence

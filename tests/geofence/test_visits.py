@@ -1,5 +1,7 @@
 """Visits, told as journeys: what is opened, what attaches, what ends when."""
 
+from dataclasses import replace
+
 import pytest
 
 from geofence.changes import CandidateSeen, Cause, VisitEnded, VisitOpened
@@ -172,7 +174,7 @@ def test_a_retired_zone_is_left():
     lon, lat = at([500.0], [500.0])
     fence, found = Fence.compile([GENERAL, CORE]), []
     for n in range(8):
-        fence = fence.without(1).without(2) if n == 4 else fence
+        fence = fence.without(1, 4).without(2, 1) if n == 4 else fence
         state.refence(fence)
         decision = decide(state, fence, machines, positions(DEVICE, START + n * MINUTE, lon, lat))
         state.apply(decision.delta)
@@ -187,3 +189,19 @@ def test_two_zones_that_ban_different_stages():
     lax = zone(1, box(0, 0, 1000, 1000), rules=())
     [opened] = visits(journey([lax, CORE], [100, 200, 500, 500]))
     assert (opened.zone, opened.verdict) == (2, Verdict.VIOLATION)
+
+
+def test_a_new_version_is_no_second_visit():
+    """A machine inside when the next version begins goes on with its one visit, also where late reports of the old come."""
+    machines = Machines.bound({DEVICE: Machine(1, emission_stage="2")})
+    border = START + 4 * MINUTE
+    old, new = replace(CORE, valid_to=border), replace(CORE, version=2, valid_from=border)
+    state, found = State(), []
+    lon, lat = at([500.0], [500.0])
+    for n in range(8):
+        fence = Fence.compile([old, new]) if n >= 2 else Fence.compile([CORE])
+        state.refence(fence)
+        decision = decide(state, fence, machines, positions(DEVICE, START + n * MINUTE, lon, lat))
+        state.apply(decision.delta)
+        found += visits(decision.changes)
+    assert [type(change) for change in found] == [VisitOpened]

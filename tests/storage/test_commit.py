@@ -16,7 +16,7 @@ from columns.reason import Reason
 from storage import load
 from storage.commit import commit
 from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
-from storage.work import Event, State, VisitChange
+from storage.work import Event, VisitChange
 from tests.storage.rows import NOON, SECOND, STREAM, opening, positions, work
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio
 
-TOUCHED = ("position", "visit", "alarm", "event", "dead_letter", "terminal_refused", "worker_snapshot")
+TOUCHED = ("position", "visit", "alarm", "event", "dead_letter", "terminal_refused", "worker_track")
 
 
 def counts(scene: Scene) -> dict[str, int]:
@@ -55,27 +55,34 @@ def full(scene: Scene, **changes):
             {"event": "closed", "identity": "139"},
         ],
         "events": [Event("terminal", {"event": "candidate", "device": 7}, "370102")],
-        "state": State(1, b"state"),
+        "tracks": [(7, [[["stay"]], []]), (8, None)],
     }  # fmt: skip
     return work(**{**values, **changes})
 
 
 async def test_writes_every_effect(scene: Scene, worker: AsyncConnection) -> None:
-    """Rows, dead letters, sessions, visit, alarm, snapshot, events and offset of one work are all there afterwards."""
+    """Rows, dead letters, sessions, visit, alarm, tracks, events and offset of one work are all there afterwards."""
     done = await commit(worker, full(scene))
     assert (done.stored, done.duplicate, done.enrolled) == (3, 0, ("139",))
     assert counts(scene) == {
-        "position": 3, "visit": 1, "alarm": 1, "event": 3, "dead_letter": 2, "terminal_refused": 1, "worker_snapshot": 1,
+        "position": 3, "visit": 1, "alarm": 1, "event": 3, "dead_letter": 2, "terminal_refused": 1, "worker_track": 1,
     }  # fmt: skip
     offset = await load.offset(worker, 0)
     assert offset == load.Offset(0, STREAM, 10, 1, {"boot": 3}, 3, 4, 0, {"checksum": 2})
     assert scene.query("SELECT edition, source FROM terminal WHERE phone = '139'") == [("2019", "open")]
     assert scene.query("SELECT attempts, plate FROM terminal_refused") == [(2, "鲁B")]
     assert scene.query("SELECT DISTINCT reason, data FROM dead_letter") == [("checksum", b"\x7e\x00")]
-    assert await load.load_snapshot(worker, 0) == load.Snapshot(10, 1, b"state")
+    assert await load.tracks(worker, 0) == {7: [[["stay"]], []]}
     assert scene.query("SELECT kind, data ->> 'event' FROM event ORDER BY id") == [
         ("alarm", None), ("terminal", "enrolled"), ("terminal", "candidate"),
     ]  # fmt: skip
+
+
+async def test_a_track_is_replaced_and_dropped(scene: Scene, worker: AsyncConnection) -> None:
+    """What is stored of a terminal's stays is what its last commit said; nothing where it has none any more."""
+    await commit(worker, work(tracks=[(1, ["a"]), (2, ["b"])]))
+    await commit(worker, work(previous=10, sequence=11, tracks=[(1, ["c"]), (2, None), (3, None)]))
+    assert await load.tracks(worker, 0) == {1: ["c"]}
 
 
 async def test_adds_up_counters(scene: Scene, worker: AsyncConnection) -> None:

@@ -232,3 +232,17 @@ def test_a_closed_data_directory_is_no_obstacle(tmp_path: Path, reachable_dir: P
             assert conn.execute("SELECT count(*) FROM kept").fetchone() == (0,)
     finally:
         again.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_a_data_directory_that_was_deleted_begins_anew(tmp_path: Path, reachable_dir: Path, monkeypatch) -> None:
+    """New secrets never meet the old cluster: its place is random and noted, not a function of the path."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setattr(placement, "SYSTEM", reachable_dir / "begun-anew")
+    first = placement.home_of(closed / "postgres")
+    assert first.parent == reachable_dir / "begun-anew"
+    assert placement.home_of(closed / "postgres") == first
+    shutil.rmtree(closed / "postgres")
+    assert placement.home_of(closed / "postgres") != first
+    assert [path.name for path in (closed / "postgres").iterdir()] == ["elsewhere"]
