@@ -1,6 +1,6 @@
 """Alarms: the list, one with its record, and what staff do about it."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,24 +21,18 @@ router = APIRouter(prefix=PREFIX + "/alarms", tags=["alarms"])
 _LONGEST_NOTE = 2000
 
 
+if TYPE_CHECKING:
+    ActionName = str
+else:
+    ActionName = Literal[tuple(ACTIONS)]
+
+
 class AlarmAction(BaseModel):
     """One step of an alarm's handling; further fields are kept with it."""
 
     model_config = ConfigDict(extra="allow", str_strip_whitespace=True)
 
-    action: Literal[
-        "assign",
-        "accept",
-        "start",
-        "feedback",
-        "false_alarm",
-        "exempt",
-        "return",
-        "close",
-        "reopen",
-        "transfer",
-        "note",
-    ]
+    action: ActionName
     note: str | None = Field(None, max_length=_LONGEST_NOTE)
     result: str | None = Field(None, description="Result on site, with `feedback`: " + ", ".join(RESULTS))
     measures: list[str] = Field([], max_length=len(MEASURES), description=", ".join(MEASURES))

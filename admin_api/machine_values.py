@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ValueFault(ValueError):  # noqa: N818 - ValueError is taken
-    """A value that cannot be taken; ``field`` names which, the message comes in both languages."""
+    """A value that cannot be taken; ``field`` names which, and so does the message, in both languages."""
 
     def __init__(self, field: str, message: str, message_zh: str) -> None:
-        super().__init__(f"{field}: {message} | {message_zh}")
+        super().__init__(f"{message} | {message_zh}")
         self.field = field
         self.message = message
         self.message_zh = message_zh
@@ -89,7 +89,7 @@ def emission_stage(text: str) -> str:
         return _NUMERALS.get(match[1], match[1])
     raise ValueFault(
         "emission_stage",
-        f"{text!r} is no emission stage; known are {', '.join(STAGES)}",
+        f"emission_stage {text!r} is no emission stage; known are {', '.join(STAGES)}",
         f"“{text}”不是排放阶段；可填：国一以前、国一、国二、国三、国四、环X、电动、不明",
     )
 
@@ -112,7 +112,9 @@ def registration_type(text: str) -> str:
     word = plain(text).lower()
     if word not in _REGISTRATIONS:
         raise ValueFault(
-            "registration_type", f"{text!r} is neither machinery nor in_plant", f"“{text}”应为 机械 或 场内"
+            "registration_type",
+            f"registration_type {text!r} is neither machinery nor in_plant",
+            f"登记类型“{text}”应为 机械 或 场内",
         )
     return _REGISTRATIONS[word]
 
@@ -120,7 +122,8 @@ def registration_type(text: str) -> str:
 def power_kw(text: str) -> float:
     match = _POWER.fullmatch(plain(text).replace(",", "").replace(" ", ""))
     if match is None or not 0 < float(match[1]) < _MOST_KW:
-        raise ValueFault("power_kw", f"{text!r} is no power in kW", f"“{text}”不是有效的功率（千瓦）")
+        raise ValueFault("power_kw", f"power_kw {text!r} is no power in kW; give a number below {_MOST_KW}",
+                         f"功率“{text}”无效，应为小于 {_MOST_KW} 的千瓦数")  # fmt: skip
     return float(match[1])
 
 
@@ -130,8 +133,8 @@ def energy(text: str) -> str:
     if word not in _ENERGY_OF:
         raise ValueFault(
             "energy",
-            f"{text!r} is none of {', '.join(ENERGIES)}",
-            f"“{text}”应为：柴油、电动、混合动力、天然气、汽油、其他",
+            f"energy {text!r} is none of {', '.join(ENERGIES)}",
+            f"能源类型“{text}”应为：柴油、电动、混合动力、天然气、汽油、其他",
         )
     return _ENERGY_OF[word]
 
@@ -141,15 +144,15 @@ def terminal_phone(text: str) -> str:
     if _SCIENTIFIC.fullmatch(word):
         raise ValueFault(
             "terminal_phone",
-            f"{text!r}: the spreadsheet has cut the number; format the column as text",
-            f"“{text}”：号码已被表格软件截断，请将该列设为文本格式后重新填写",
+            f"terminal_phone {text!r}: the spreadsheet has cut the number; format the column as text",
+            f"终端手机号“{text}”已被表格软件截断，请将该列设为文本格式后重新填写",
         )
     try:
         return normalise(word)
     except ValueError:
         raise ValueFault(
             "terminal_phone",
-            f"{text!r} is no terminal phone: 1 to 20 digits",
+            f"terminal_phone {text!r} is no terminal phone: 1 to 20 digits",
             f"“{text}”不是终端手机号：应为 1 至 20 位数字",
         ) from None
 
@@ -159,9 +162,17 @@ def registration_number(text: str) -> str:
     return _short("registration_number", re.sub(r"\s+", "", plain(text)).upper(), 40)
 
 
+_NAMES_ZH = {
+    "registration_number": "环保登记号码", "machine_type": "机械类型", "district": "辖区", "owner_name": "所有人",
+    "owner_phone": "所有人电话", "brand": "品牌", "model": "型号",
+}  # fmt: skip
+
+
 def _short(field: str, word: str, longest: int = _LONGEST) -> str:
     if not word or len(word) > longest:
-        raise ValueFault(field, f"has 1 to {longest} characters", f"长度应为 1 至 {longest} 个字符")
+        raise ValueFault(
+            field, f"{field} has 1 to {longest} characters", f"{_NAMES_ZH[field]}的长度应为 1 至 {longest} 个字符"
+        )
     return word
 
 

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from gateway.logs import configure
+
 # name -> module under gateway.commands that holds a click command of that name (dashes become underscores)
 COMMANDS = {
     "accounts": "accounts",
@@ -41,8 +43,9 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="lezgate")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="TOML file. 配置文件")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="TOML file | 配置文件")
 @click.pass_context
 def main(ctx: click.Context, config: str | None) -> None:
-    """lezgate: the JT/T 808 gateway of a low-emission zone. 非道路移动机械定位接入网关。"""
+    """lezgate: the JT/T 808 gateway of a low-emission zone | 非道路移动机械定位接入网关"""
     ctx.obj = config
+    configure(ctx.invoked_subcommand or "lezgate")

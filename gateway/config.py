@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -57,6 +59,8 @@ class Settings:
     """Partitions of a log made from now on; an existing log keeps its own number."""
     log_max_bytes: int = 8 * 1024**3
     """Most bytes the log may hold; a full log pauses the edges, it never drops."""
+    log_replicas: int = 1
+    """Copies of a log made from now on, for a NATS cluster of your own; an existing log keeps its own number."""
     auth_key: str = ""
     """Key of the terminals' authentication codes, hex; empty: kept in DATA_DIR/secrets.json."""
 
@@ -83,14 +87,67 @@ def _convert(name: str, value: Any, origin: str) -> Any:
     if isinstance(default, bool):
         if text in _BOOLEANS:
             return _BOOLEANS[text]
-        kind = "true or false"
+        kind, kind_zh = "true or false", "应为 true 或 false"
     elif isinstance(default, int):
         if text.isascii() and text.isdigit():
             return int(text)
-        kind = "a whole number"
+        kind, kind_zh = "a whole number", "应为整数"
     else:
         return str(value)
-    raise click.UsageError(f"{origin}: {value!r} is not {kind} | {origin}：{value!r} 不是有效的取值")
+    raise click.UsageError(f"{origin}: {value!r} is not {kind} | {origin}：{value!r} 无效，{kind_zh}")
+
+
+_PORT = (1, 65_535)
+_RANGES: dict[str, tuple[int, int | None]] = {
+    "jt808_port": _PORT,
+    "http_port": _PORT,
+    "edges": (1, None),
+    "workers": (1, None),
+    "linger_ms": (1, 1000),
+    "gather_ms": (1, 1000),
+    "partitions": (1, None),
+    "log_max_bytes": (1024**2, None),  # one message of the log, the largest
+    "log_replicas": (1, 5),  # what NATS allows
+}
+_KEY = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
+
+
+def _check(settings: Settings) -> None:
+    """Refuses what can be converted and cannot work, before anything is started with it."""
+    for name, (lowest, highest) in _RANGES.items():
+        value = getattr(settings, name)
+        if value < lowest or (highest is not None and value > highest):
+            wanted = f"at least {lowest}" if highest is None else f"{lowest} to {highest}"
+            wanted_zh = f"不小于 {lowest}" if highest is None else f"为 {lowest} 至 {highest}"
+            raise _wrong(name, f"{value} is out of range; give {wanted}", f"{value} 超出范围，应{wanted_zh}")
+    if settings.enrolment not in {"strict", "open"}:
+        raise _wrong("enrolment", "give strict or open", "取值应为 strict 或 open")
+    if settings.auth_key and not _KEY.fullmatch(settings.auth_key):
+        raise _wrong(
+            "auth_key",
+            "give at least 32 hexadecimal digits, an even number of them",
+            "应为至少 32 位、位数为偶数的十六进制数",
+        )
+    if settings.mqtt_url and (
+        urlsplit(settings.mqtt_url).scheme not in {"mqtt", "mqtts"} or not urlsplit(settings.mqtt_url).hostname
+    ):
+        raise _wrong(
+            "mqtt_url", "give mqtt://HOST:PORT or mqtts://HOST:PORT", "应为 mqtt://主机:端口 或 mqtts://主机:端口"
+        )
+    for listener in ("jt808", "http"):
+        names = [f"{listener}_tls_cert", f"{listener}_tls_key"]
+        given = [getattr(settings, name) for name in names]
+        if any(given) and not all(given):
+            missing = names[given.index("")]
+            raise _wrong(missing, "certificate and key go together; give both", "证书与私钥须同时设置")
+        for name, path in zip(names, given, strict=True):
+            if path and not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises where a directory is closed to us
+                raise _wrong(name, f"{path}: no such file that we may see", f"{path}：文件不存在或无权访问")
+
+
+def _wrong(name: str, message: str, message_zh: str) -> click.UsageError:
+    variable = PREFIX + name.upper()
+    return click.UsageError(f"{variable}: {message} | {variable}：{message_zh}")
 
 
 def _known(name: str, origin: str) -> str:
@@ -126,10 +183,5 @@ def load(
             values[name] = _convert(name, value, key)
     values |= {key: value for key, value in (flags or {}).items() if value is not None}
     settings = Settings(**values)
-    if settings.enrolment not in {"strict", "open"}:
-        raise click.UsageError("LEZGATE_ENROLMENT: strict or open | 取值为 strict 或 open")
-    for listener in ("jt808", "http"):
-        if bool(getattr(settings, f"{listener}_tls_cert")) != bool(getattr(settings, f"{listener}_tls_key")):
-            name = f"{PREFIX}{listener.upper()}_TLS"
-            raise click.UsageError(f"{name}_CERT and {name}_KEY go together | 证书与私钥须同时设置")
+    _check(settings)
     return settings

@@ -1,11 +1,9 @@
-"""A database connection for commands: LEZGATE_DATABASE_URL, or the embedded server, started for the while if need be."""
+"""The database for commands: LEZGATE_DATABASE_URL, or the embedded server, started for the while if need be."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import psycopg
 
 from gateway.nodes import database_url, postgres
 from storage.migrate import migrate
@@ -17,25 +15,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def running_database(settings: Settings) -> Iterator[str]:
-    """The owner's conninfo of a database that is up and migrated; an embedded server that we started is stopped."""
-    server = None
-    if not settings.database_url:
-        embedded = postgres(settings)
-        if not embedded.alive():
-            server = embedded
-            server.start()
+def running_server(settings: Settings) -> Iterator[str]:
+    """The owner's conninfo of a server that is up, whatever its schema; an embedded one that we started is stopped."""
+    embedded = None if settings.database_url else postgres(settings)
+    ours = embedded is not None and embedded.start() != "adopted"
     try:
-        conninfo = database_url(settings, "owner")
-        migrate(conninfo)
-        yield conninfo
+        yield database_url(settings, "owner")
     finally:
-        if server is not None:
-            server.stop()
+        if embedded is not None and ours:
+            embedded.stop()
 
 
 @contextmanager
-def connect_sync(settings: Settings) -> Iterator[psycopg.Connection]:
-    """A connection as the owner. Commits at the end, rolls back on an exception."""
-    with running_database(settings) as conninfo, psycopg.connect(conninfo) as connection:
-        yield connection
+def running_database(settings: Settings) -> Iterator[str]:
+    """The same, with its schema up to date."""
+    with running_server(settings) as conninfo:
+        migrate(conninfo)
+        yield conninfo

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import nats
 import nats.errors
 import orjson
 import structlog
+from nats.aio.client import Client
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -27,12 +28,11 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
     from nats.js.api import StreamInfo
@@ -69,8 +69,25 @@ def _check(stream: Stream, after: int, info: StreamInfo) -> None:
         )
 
 
+class _Client(Client):
+    """Knows whether it is we who close it: nats-py also closes for good, by itself, on most errors of the server.
+
+    Until it is connected for the first time it is ours: connect() tries again.
+    """
+
+    closing = True
+
+    async def close(self) -> None:
+        self.closing = True
+        await super().close()
+
+
 async def connect(url: str, role: str) -> Client:
-    """A connection that comes back by itself, also when the server is not there yet at the start."""
+    """A connection that comes back by itself, also when the server is not there yet at the start.
+
+    Where nats-py gives it up for good, the process ends, and whoever supervises starts it again: without a log it would
+    only seem to work. Nothing is lost by that, since what was acknowledged is on disk.
+    """
 
     async def on_error(error: Exception) -> None:
         log.warning("log connection", error=repr(error))
@@ -78,25 +95,37 @@ async def connect(url: str, role: str) -> Client:
     async def quiet() -> None:
         return
 
+    async def on_closed() -> None:
+        if client.closing:
+            return
+        log.error("log connection closed for good; ending | 日志连接已断开且不再恢复，进程退出",
+                  error=repr(client.last_error))  # fmt: skip
+        os._exit(1)
+
     while True:
+        client = _Client()
         try:
-            return await nats.connect(
+            await client.connect(
                 url,
                 name=f"lezgate-{role}",
                 inbox_prefix=f"_{role}".encode(),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,
+                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps for so many seconds
                 connect_timeout=2,
                 ping_interval=5,
                 max_outstanding_pings=3,
                 error_cb=on_error,
                 disconnected_cb=quiet,
                 reconnected_cb=quiet,
+                closed_cb=on_closed,
             )
         except (TimeoutError, OSError, nats.errors.Error) as error:
             log.warning("log not reachable yet", error=repr(error))
             await asyncio.sleep(0.3)
+        else:
+            client.closing = False
+            return client
 
 
 class Log:
@@ -107,8 +136,8 @@ class Log:
         self.trouble: str | None = None
         self._jetstream = client.jetstream(timeout=5)
 
-    async def create(self, partitions: int, max_bytes: int) -> Stream:
-        """The stream, made if it is missing. An existing one keeps its partitions; its size limit follows ours."""
+    async def create(self, partitions: int, max_bytes: int, replicas: int = 1) -> Stream:
+        """The stream, made if it is missing. An existing one keeps all that it is but its size limit, which follows ours."""
         config = StreamConfig(
             name=NAME,
             subjects=["pos.*"],
@@ -116,22 +145,24 @@ class Log:
             storage=StorageType.FILE,
             discard=DiscardPolicy.NEW,
             max_bytes=max_bytes,
+            num_replicas=replicas,
             duplicate_window=120,
             metadata={_PARTITIONS: str(partitions)},
         )
         while True:
             try:
-                found = await self._jetstream.stream_info(NAME)
-                if found.config.max_bytes != max_bytes:
-                    config.metadata = found.config.metadata
-                    await self._jetstream.update_stream(config)
-            except NotFoundError:
                 try:
+                    found = await self._jetstream.stream_info(NAME)
+                except NotFoundError:
                     await self._jetstream.add_stream(config)
-                except BadRequestError:
-                    await asyncio.sleep(RETRY_S)  # another process made it in this moment
+                else:
+                    if found.config.max_bytes != max_bytes:  # its replicas and placement are the operator's
+                        await self._jetstream.update_stream(found.config.evolve(max_bytes=max_bytes))
             except (TimeoutError, nats.errors.Error, APIError) as error:
-                self.trouble = repr(error)
+                # Another process made it in this moment, or the cluster has no leader yet, or it refuses for good.
+                if self.trouble != repr(error):
+                    self.trouble = repr(error)
+                    log.warning("log not made yet | 日志尚未建立，正在重试", error=self.trouble)
                 await asyncio.sleep(RETRY_S)
             else:
                 self.trouble = None

@@ -1,13 +1,15 @@
 """The embedded nats-server: one process, JetStream with fsync on every message, a password and permissions per role.
 
-Invariants: it listens on loopback only; its port is kept from start to start, so children find it again after a crash;
-a lock on its store is inherited by the server itself, so no second server opens the store while an old one still runs.
+Invariants: it listens on loopback only; its port is kept from start to start, so children find it again after a crash,
+and lies below the kernel's ephemeral ports, so no outgoing connection takes it meanwhile; a lock on its store is inherited by the server itself, so no second server opens the store while an old one still runs.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import random
+import socket
 import subprocess
 import sysconfig
 import time
@@ -19,6 +21,9 @@ from gateway.child import die_with_parent
 if TYPE_CHECKING:
     from typing import IO
 
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FIRST_PORT = 20_000
+PORT_TRIES = 3
 LOCK_WAIT_S = 20  # an old server that was told to stop flushes its store first
 START_WAIT_S = 20
 MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pages 512 KiB
@@ -49,6 +54,27 @@ def binary() -> Path:
     return path
 
 
+class NatsServerError(RuntimeError):
+    """It does not start; the message ends with what its log says."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on, from FIRST_PORT to where the ephemeral ports begin.
+
+    -1, the server's own choice, where the kernel's ephemeral ports begin lower than that.
+    """
+    lowest = int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else 32_768
+    candidates = range(FIRST_PORT, lowest)
+    for port in random.sample(candidates, min(100, len(candidates))):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return -1
+
+
 class NatsServer:
     """start(), alive(), stop(), url(role)."""
 
@@ -71,14 +97,19 @@ class NatsServer:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
-        """Starts the server and returns when it answers; raises RuntimeError with its last words when it does not."""
+        """Starts the server and returns when it answers; raises NatsServerError or OSError when it does not."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._take_lock()
-        for port in dict.fromkeys((self.port or -1, -1)):  # another program may have taken our old port
-            if self._try(port):
+        if self.port and self._try(self.port):
+            return
+        for _ in range(PORT_TRIES):  # the first start, or another program has taken our old port
+            if self._try(free_port()):
                 return
-        log = (self.directory / "server.log").read_text()[-2000:]
-        raise RuntimeError(f"nats-server did not start | nats-server 启动失败:\n{log}")
+        log = self.directory / "server.log"
+        raise NatsServerError(
+            f"nats-server did not start; {log} says why | nats-server 启动失败，原因见 {log}：\n"
+            f"{log.read_text(errors='replace')[-2000:]}"
+        )
 
     def _take_lock(self) -> None:
         if self._lock is None:
@@ -89,7 +120,7 @@ class NatsServer:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > end:
-                    raise RuntimeError(
+                    raise NatsServerError(
                         f"another nats-server holds {self.directory} | 该目录正被另一个 nats-server 使用"
                     ) from None
                 time.sleep(0.05)

@@ -22,6 +22,7 @@ import structlog
 from gateway.child import die_with_parent
 from gateway.log import Log, connect
 from gateway.nodes import database_url, nats_server, nats_url, postgres
+from gateway.ports import check_free
 from storage.migrate import migrate
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ class Supervisor:
         """More children, (name, arguments of `lezgate`): the demo's terminals."""
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
+        self._moved = asyncio.Event()
+        """Set, and replaced, when a store came back under another address: children know only the old one."""
         # PR_SET_PDEATHSIG counts the death of the thread that forked: the stores are started from one that stays.
         self._stores = ThreadPoolExecutor(1, "stores")
 
     async def run(self) -> None:
-        """Returns after a clean stop. Raises what kept the stores from starting."""
+        """Returns after a clean stop. Raises what kept the stores from starting, or click.ClickException for a port."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -67,6 +70,7 @@ class Supervisor:
                 ) from None
             lock.write(str(os.getpid()))
             lock.flush()
+            await asyncio.to_thread(check_free, self.settings)
             await self._run(loop)
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -107,45 +111,55 @@ class Supervisor:
 
     async def _make_stream(self) -> None:
         client = await connect(nats_url(self.settings, "worker"), "worker")
-        await Log(client).create(self.settings.partitions, self.settings.log_max_bytes)
+        settings = self.settings
+        await Log(client).create(settings.partitions, settings.log_max_bytes, settings.log_replicas)
         await client.close()
 
     async def _watch_store(self, store: Any) -> None:
-        """Starts a store again as soon as it is gone."""
+        """Starts a store again as soon as it is gone, and the children too if it is somewhere else then."""
         loop = asyncio.get_running_loop()
+        name = type(store).__name__
+        address = store.url("worker")
         while not self._stopping.is_set():
             await asyncio.sleep(WATCH_S)
-            if store.alive():  # a look at a process and a file
-                continue
-            log.error("store died; starting it again", store=type(store).__name__)
             try:
+                if store.alive():  # a look at a process and a file
+                    continue
+                log.error("store died; starting it again", store=name)
                 await loop.run_in_executor(self._stores, store.start)
-            except RuntimeError as error:
-                log.error("store does not start", store=type(store).__name__, error=str(error))  # noqa: TRY400
+                before, address = address, store.url("worker")
+            except Exception:  # whatever it is (a full disk, a lock, no memory), the next try may go through
+                log.exception("store does not start; trying again", store=name, wait_s=LONGEST_WAIT_S)
                 await asyncio.sleep(LONGEST_WAIT_S)
+                continue
+            if address != before:
+                log.warning("store has another address; restarting the children", store=name)
+                self._moved.set()
+                self._moved = asyncio.Event()
 
     async def _keep(self, name: str, words: list[str]) -> None:
         wait = FIRST_WAIT_S
         environment = {**MALLOC, **os.environ, **self.settings.environment()}
         command = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "lezgate"), *words]
         while not self._stopping.is_set():
-            begun = time.monotonic()
+            begun, moved = time.monotonic(), self._moved
             child = await asyncio.create_subprocess_exec(
                 *command, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
                 preexec_fn=die_with_parent(),
             )  # fmt: skip
             ended = asyncio.ensure_future(child.wait())
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            ending = [asyncio.ensure_future(event.wait()) for event in (self._stopping, moved)]
+            await asyncio.wait({ended, *ending}, return_when=asyncio.FIRST_COMPLETED)
+            for task in ending:
+                task.cancel()
+            if not ended.done():
+                child.terminate()
+                try:
+                    await asyncio.wait_for(asyncio.shield(ended), STOP_S)
+                except TimeoutError:
+                    child.kill()
+            await ended
             if self._stopping.is_set():
-                if not ended.done():
-                    child.terminate()
-                    try:
-                        await asyncio.wait_for(asyncio.shield(ended), STOP_S)
-                    except TimeoutError:
-                        child.kill()
-                await ended
                 return
             wait = FIRST_WAIT_S if time.monotonic() - begun > STEADY_S else min(2 * wait, LONGEST_WAIT_S)
             log.error("child ended; starting it again", child=name, status=ended.result(), wait_s=wait)

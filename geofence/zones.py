@@ -193,8 +193,10 @@ def _datum(stated: object, given: str | None) -> Conversion:
     if stated is None and given is None:
         raise ZoneError(
             "crs_missing",
-            "the crs is missing: a zone drawn on a Chinese web map and taken as WGS-84 is wrong by half a kilometre",
-            "缺少坐标系:在国内网络地图上绘制的边界若按 WGS-84 使用,会偏移约五百米",
+            "the crs is missing (a zone drawn on a Chinese web map and taken as WGS-84 is wrong by half a kilometre): "
+            "give properties.crs, one of wgs84, cgcs2000, gcj02, bd09 or epsg:N",
+            "缺少坐标系(在国内网络地图上绘制的边界若按 WGS-84 使用,会偏移约五百米):"
+            "请用 properties.crs 指明 wgs84、cgcs2000、gcj02、bd09 或 epsg:N",
             "properties.crs",
         )
     datum = conversion(stated if stated is not None else cast("str", given))

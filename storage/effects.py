@@ -170,9 +170,7 @@ def _refused(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _said(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """A record's texts without U+0000, which PostgreSQL refuses: protocols let none through, but a log may hold some."""
-    return {
-        name: value.replace("\x00", "") if isinstance(value := record.get(name), str) else value for name in names
-    }
+    return {name: value.replace("\x00", "") if isinstance(value := record.get(name), str) else value for name in names}
 
 
 def _opening(visit: VisitOpening) -> dict[str, Any]:

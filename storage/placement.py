@@ -2,14 +2,16 @@
 
 As root PostgreSQL runs as a user of its own, and that user cannot pass through /root or a private temporary directory,
 where a clone often is. Then the cluster goes under SYSTEM, noted in the data directory (so a later chmod does not make
-it disappear), and the binaries are copied there once per version.
+it disappear), and the binaries are copied there once per version. Its name is random: who deletes the data directory
+begins anew with new passwords, and must not meet the old cluster, which those would not open.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.metadata
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -30,14 +32,18 @@ def home_of(data_dir: Path) -> Path:
     cluster = data_dir / "cluster"
     if os.geteuid() != 0 or cluster.exists() or _reachable(cluster):  # one that exists is never left behind
         return data_dir
-    home = SYSTEM / ("data-" + hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16])
+    home = SYSTEM / f"data-{secrets.token_hex(8)}"
     require_reachable(home, service_user(home / "cluster"))
     SYSTEM.mkdir(parents=True, exist_ok=True, mode=0o755)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    note.write_text(str(home))
-    _log.warning("postgres.elsewhere", reason="its user cannot reach the data directory", data_dir=str(data_dir),
-                 home=str(home))  # fmt: skip
-    return home
+    scratch = note.with_suffix(f".{os.getpid()}")
+    scratch.write_text(str(home))
+    with contextlib.suppress(FileExistsError):  # another process was faster: its choice holds
+        os.link(scratch, note)
+        _log.warning("postgres.elsewhere", reason="its user cannot reach the data directory", data_dir=str(data_dir),
+                     home=str(home))  # fmt: skip
+    scratch.unlink()
+    return Path(note.read_text())
 
 
 def reachable_binaries(bin_dir: Path, user: str | None) -> Path:

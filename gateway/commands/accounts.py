@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from gateway.commands._database import Connection
 
 
-@click.group()
+@click.group(short_help="Accounts of staff | 工作人员账号")
 def accounts() -> None:
-    """Accounts of staff. 工作人员账号。"""
+    """Accounts of staff | 工作人员账号"""
 
 
-@accounts.command()
+@accounts.command(short_help="Create an account | 新建账号")
 @click.argument("login")
-@click.option("--role", required=True, help="What it may do. 角色")
-@click.option("--district", help="Code of its district, for branch and township roles. 辖区代码")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input. 从标准输入读取密码")
+@click.option("--role", required=True, help="What it may do | 角色")
+@click.option("--district", help="Code of its district, for branch and township roles | 辖区代码")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input | 从标准输入读取密码")
 @click.pass_obj
 def create(config: str | None, login: str, role: str, district: str | None, *, password_stdin: bool) -> None:
-    """Creates an account. There is no default password. 新建账号，无默认密码。"""
+    """Creates an account; there is no default password | 新建账号，无默认密码"""
     from admin_api.passwords import PasswordError, make_hash  # noqa: PLC0415
     from gateway.commands._database import with_database  # noqa: PLC0415
     from gateway.commands._roles import check_role  # noqa: PLC0415

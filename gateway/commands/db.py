@@ -2,61 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gateway.config import Settings
     from storage.migrate import Report
 
 
-@click.group()
+@click.group(short_help="The database's schema | 数据库结构")
 def db() -> None:
-    """The database's schema. 数据库结构。"""
+    """The database's schema | 数据库结构"""
 
 
-@db.command()
-@click.option("--data-dir", help="Where everything embedded lives. 数据目录")
-@click.option("--database-url", help="PostgreSQL or TimescaleDB; empty: the embedded one. 数据库地址")
+@db.command(short_help="Bring the schema up to date | 升级数据库结构")
+@click.option("--data-dir", help="Where everything embedded lives | 数据目录")
+@click.option("--database-url", help="PostgreSQL or TimescaleDB; empty: the embedded one | 数据库地址")
 @click.pass_obj
 def migrate(config: str | None, /, **flags: str | None) -> None:
-    """Bring the schema up to date, and say what server it found. 升级数据库结构。"""
+    """Bring the schema up to date, and say what server it found and what is applied | 升级数据库结构"""
     import psycopg  # noqa: PLC0415
 
+    from gateway.commands._database import troubles_told  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415
-    from storage.embedded import EmbeddedPostgresError  # noqa: PLC0415
-    from storage.migrate import MigrationError  # noqa: PLC0415
+    from gateway.database import running_server  # noqa: PLC0415
     from storage.migrate import migrate as bring_up_to_date  # noqa: PLC0415
-    from storage.service_user import UnreachablePathError  # noqa: PLC0415
 
-    settings = load(config, flags=flags)
-    try:
-        with _server(settings) as conninfo:
+    with troubles_told(), running_server(load(config, flags=flags)) as conninfo:
+        try:
             report = bring_up_to_date(conninfo)
-    except (psycopg.Error, MigrationError, EmbeddedPostgresError, UnreachablePathError) as error:
-        raise click.ClickException(str(error).strip()) from error
-    _print(report)
+            with psycopg.connect(conninfo) as connection:
+                rows = connection.execute("SELECT name, applied_at FROM schema_migration ORDER BY name").fetchall()
+        except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError) or error.sqlstate is None:
+                raise
+            notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+            raise click.ClickException(
+                "the schema is as it was: the user of LEZGATE_DATABASE_URL needs the right to make tables in an empty or "
+                "earlier database of lezgate | 数据库结构未改变：该用户须有建表权限，且数据库为空或属于本程序\n"
+                f"{str(error).strip()}{notes}"
+            ) from error
+    _print(report, rows)
 
 
-@contextlib.contextmanager
-def _server(settings: Settings) -> Iterator[str]:
-    """The owner's conninfo. An embedded server that was not running runs for this long only."""
-    from gateway.nodes import database_url, postgres  # noqa: PLC0415
-
-    embedded = None if settings.database_url else postgres(settings)
-    ours = embedded is not None and embedded.start() != "adopted"
-    try:
-        yield database_url(settings, "owner")
-    finally:
-        if embedded is not None and ours:
-            embedded.stop()
-
-
-def _print(report: Report) -> None:
+def _print(report: Report, rows: list[tuple[Any, ...]]) -> None:
     server = f"PostgreSQL {report.server_version}"
     if report.timescaledb is None:
         print(f"{server}, plain: positions in daily partitions | 普通 PostgreSQL：轨迹按日分区")
@@ -64,7 +53,10 @@ def _print(report: Report) -> None:
         print(f"{server}, TimescaleDB {report.timescaledb}: positions in a hypertable | 轨迹存入超表")
     for warning in report.warnings:
         print(f"warning | 警告: {warning}")
-    for name in report.applied:
-        print(f"applied | 已应用: {name}")
+    for name, applied_at in rows:
+        if name in report.applied:
+            print(f"applied | 已应用: {name}")
+        else:
+            print(f"applied before | 此前已应用: {name} ({applied_at:%Y-%m-%d %H:%M %z})")
     if not report.applied:
         print("The schema was up to date. | 数据库结构已是最新。")

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@click.command()
+@click.command(short_help="Decode JT/T 808 packets given in hex | 解码十六进制报文")
 @click.argument("frames", nargs=-1, metavar="[HEX ...]")
 def decode(frames: tuple[str, ...]) -> None:
-    """Decode JT/T 808 packets given in hex; `-` or nothing reads lines from standard input. 解码十六进制报文。
+    """Decode JT/T 808 packets given in hex; `-` or nothing reads lines from standard input | 解码十六进制报文
 
     Flags (7e) may be there or not. A bad frame is an object with an `error`, and the exit status stays 0.
     错误的报文输出带 error 字段的对象，退出码仍为 0。

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from typing import TYPE_CHECKING
 
 import click
@@ -14,50 +13,35 @@ if TYPE_CHECKING:
     from gateway.supervisor import Supervisor
 
 
-@click.command()
-@click.option("--data-dir", help="Where everything embedded lives. 数据目录")
-@click.option("--jt808-port", type=int)
-@click.option("--http-port", type=int)
+@click.command(short_help="Everything in one go, with made-up machines | 演示")
+@click.option("--data-dir", help="Where everything embedded lives | 数据目录")
+@click.option("--jt808-port", type=int, help="Port where terminals connect; 7808 | 终端接入端口")
+@click.option("--http-port", type=int, help="Port of the console and API; 8808 | 控制台与接口端口")
 @click.option(
-    "--terminals", type=click.IntRange(0), help="Simulated terminals; all 300 unless told otherwise. 模拟终端数量"
+    "--terminals", type=click.IntRange(0), help="Simulated terminals; all 300 unless told otherwise | 模拟终端数量"
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="随机种子")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed moves the same way | 随机种子")
 @click.pass_obj
 def demo(config: str | None, /, terminals: int | None, seed: int, **flags: object) -> None:
-    """The gateway with sample zones, machines and moving terminals. 演示：虚构的禁用区、机械与终端。"""
+    """The gateway with sample zones, machines and moving terminals | 演示：虚构的禁用区、机械与终端"""
+    from gateway.commands._database import troubles_told  # noqa: PLC0415
     from gateway.config import load  # noqa: PLC0415
-    from gateway.logs import configure  # noqa: PLC0415
     from gateway.supervisor import Supervisor  # noqa: PLC0415
 
-    configure("demo")
     settings = load(config, flags=flags)
-    _check_free(settings.http_host, settings.http_port)
-    _check_free(settings.jt808_host, settings.jt808_port)
     print("Starting; the first start takes up to a minute. 正在启动，首次启动约需一分钟……", flush=True)
     seeded: list[str] = []
     supervisor = Supervisor(settings, demo=True, on_ready=lambda: seeded.append(_prepare(settings)))
     if terminals != 0:
         # Under the supervisor, so that Ctrl-C ends them and a crash starts them again.
         words = ["simulate", "--scene", "demo", "--quiet", "--seed", str(seed), "--host", settings.jt808_host]
-        words += ["--after", f"http://{settings.http_host}:{settings.http_port}/readyz"]
+        scheme = "https" if settings.http_tls_cert else "http"
+        words += ["--after", f"{scheme}://{settings.http_host}:{settings.http_port}/readyz"]
         words += ["--port", str(settings.jt808_port)] + (["--terminals", str(terminals)] if terminals else [])
         supervisor.extra.append(("terminals", words))
-    with asyncio.Runner() as runner:  # asyncio's own loop: it starts children with preexec_fn
+    with troubles_told(), asyncio.Runner() as runner:  # asyncio's own loop: it starts children with preexec_fn
         runner.run(_run(supervisor, settings, seeded))
     print("Stopped. 已停止。", flush=True)
-
-
-def _check_free(host: str, port: int) -> None:
-    """A newcomer often has something on 8808 already; the api would only try again and again."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise click.ClickException(
-                f"{host}:{port}: {error.strerror}; choose others with --http-port and --jt808-port"
-                f" | 端口不可用，请用 --http-port、--jt808-port 另行指定"
-            ) from error
 
 
 async def _run(supervisor: Supervisor, settings: Settings, seeded: list[str]) -> None:

@@ -13,32 +13,45 @@ if TYPE_CHECKING:
     from protocols.jt808.framing import Edition
 
 
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7808, show_default=True)
-@click.option("--connections", type=click.IntRange(1), default=100, show_default=True, help="连接数")
+@click.command(short_help="Load test against a running gateway | 负载测试")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the gateway | 网关地址")
+@click.option("--port", type=int, default=7808, show_default=True, help="Port of the gateway | 网关端口")
+@click.option(
+    "--connections",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Terminals, one connection each | 连接数",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0),
     default=0,
-    help="Reports/s over all connections (open loop); 0: closed loop. 每秒上报数",
+    help="Reports/s over all connections (open loop); 0: closed loop | 每秒上报数",
 )
 @click.option(
     "--window",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Closed loop: unanswered reports per connection. 闭环窗口",
+    help="Closed loop: unanswered reports per connection | 闭环窗口",
 )
-@click.option("--duration", type=click.FloatRange(0.1), default=10, show_default=True, help="Seconds. 时长（秒）")
-@click.option("--edition", type=click.Choice(["2011", "2013", "2019"]), default="2013", show_default=True)
-@click.option("--first-phone", type=int, default=13_920_000_001, show_default=True, help="首个终端手机号")
-@click.option("--seed", type=int, default=1, show_default=True, help="随机种子")
+@click.option("--duration", type=click.FloatRange(0.1), default=10, show_default=True, help="Seconds | 时长（秒）")
+@click.option("--edition", type=click.Choice(["2011", "2013", "2019"]), default="2013", show_default=True,
+              help="Edition of JT/T 808 that they speak | 协议版本")  # fmt: skip
+@click.option(
+    "--first-phone",
+    type=int,
+    default=13_920_000_001,
+    show_default=True,
+    help="Phone of the first terminal | 首个终端手机号",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed reports the same | 随机种子")
 @click.option(
     "--json",
     "file",
     type=click.Path(dir_okay=False, allow_dash=True),
-    help="Write the report here; - is stdout. 报告文件",
+    help="Write the report here; - is stdout | 报告文件",
 )
 def load(
     host: str,
@@ -52,7 +65,7 @@ def load(
     seed: int,
     file: str | None,
 ) -> None:
-    """Load test: terminals that report, and how long acknowledgements take. 负载测试。
+    """Load test: terminals that report, and how long acknowledgements take | 负载测试
 
     The terminals need to be in the registry, or the gateway run with LEZGATE_ENROLMENT=open.
     """

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from gateway.commands._database import Connection
 
 
-@click.group()
+@click.group(short_help="Machines: import and list | 机械台账")
 def machines() -> None:
-    """Machines. 机械。"""
+    """Machines: import and list | 机械台账"""
 
 
-@machines.command("import")
+@machines.command("import", short_help="Import XLSX or CSV | 导入机械台账")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Read and report, change nothing. 只检查，不写入")
+@click.option("--dry-run", is_flag=True, help="Read and report, change nothing | 只检查，不写入")
 @click.pass_obj
 def import_(config: str | None, file: Path, *, dry_run: bool) -> None:
-    """Imports XLSX, or CSV in UTF-8 or GBK. 导入机械台账。
+    """Imports XLSX, or CSV in UTF-8 or GBK | 导入机械台账
 
     Rows that can be taken in are; each refused row is named with one reason.
     """
@@ -63,10 +63,10 @@ def import_(config: str | None, file: Path, *, dry_run: bool) -> None:
     )
 
 
-@machines.command("list")
+@machines.command("list", short_help="One machine a line | 列出机械")
 @click.pass_obj
 def list_(config: str | None) -> None:
-    """One machine a line: id, number, terminal, type, stage, district. 列出机械。"""
+    """One machine a line: id, number, terminal, type, stage, district | 列出机械"""
     from gateway.commands._database import with_database  # noqa: PLC0415
     from storage.queries import machines as queries  # noqa: PLC0415
 

@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from gateway.commands._database import Connection
 
 
-@click.group()
+@click.group(short_help="Bearer tokens for programs | 访问令牌")
 def tokens() -> None:
-    """Bearer tokens for programs. 访问令牌。"""
+    """Bearer tokens for programs | 访问令牌"""
 
 
-@tokens.command()
-@click.option("--role", required=True, help="What it may do. 角色")
-@click.option("--district", help="Code of its district, for branch and township roles. 辖区代码")
-@click.option("--name", default="cli", show_default=True, help="Shown in the audit. 名称，用于审计记录")
-@click.option("--days", type=click.IntRange(1, 3650), help="Days until it ends; default: never. 有效天数")
+@tokens.command(short_help="Print a new token, once | 生成访问令牌")
+@click.option("--role", required=True, help="What it may do | 角色")
+@click.option("--district", help="Code of its district, for branch and township roles | 辖区代码")
+@click.option("--name", default="cli", show_default=True, help="Shown in the audit | 名称，用于审计记录")
+@click.option("--days", type=click.IntRange(1, 3650), help="Days until it ends; default: never | 有效天数")
 @click.pass_obj
 def create(config: str | None, role: str, district: str | None, name: str, days: int | None) -> None:
-    """Prints a new bearer token, once, and nothing else: only its hash is kept. 生成访问令牌，仅显示一次。"""
+    """Prints a new bearer token, once, and nothing else: only its hash is kept | 生成访问令牌，仅显示一次"""
     from datetime import timedelta  # noqa: PLC0415
 
     from admin_api.authentication import new_token  # noqa: PLC0415

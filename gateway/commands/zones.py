@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _AUTHOR = "command line"
 
 
-@click.group()
+@click.group(short_help="Zones: import, list, export | 高排放禁用区")
 def zones() -> None:
-    """Zones. 高排放禁用区。"""
+    """Zones: import, list, export | 高排放禁用区"""
 
 
 def _features(path: Path) -> list[Any]:
@@ -43,7 +43,8 @@ def _drafts(path: Path, crs: str | None, *, publish: bool) -> list[ZoneDraft]:
             draft = parse_feature(feature, crs)
         except ZoneError as error:
             where = f" ({error.where})" if error.where else ""
-            faults.append(f"feature {number}{where}: {error.message_en} | {error.message_zh}")
+            to_do = ("; or give --crs", "；也可用 --crs 指明") if error.code == "crs_missing" else ("", "")
+            faults.append(f"feature {number}{where}: {error.message_en}{to_do[0]} | {error.message_zh}{to_do[1]}")
             continue
         if publish and not draft.doc_no:
             faults.append(f"feature {number}: publishing needs properties.doc_no | 发布禁用区必须填写文号 doc_no")
@@ -53,13 +54,13 @@ def _drafts(path: Path, crs: str | None, *, publish: bool) -> list[ZoneDraft]:
     return drafts
 
 
-@zones.command("import")
+@zones.command("import", short_help="Import a GeoJSON FeatureCollection | 导入禁用区")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--crs", help="wgs84, cgcs2000, gcj02, bd09 or epsg:N; where a feature doesn't state its own. 坐标系")
-@click.option("--publish", is_flag=True, help="Put them in force at once. 立即生效")
+@click.option("--crs", help="wgs84, cgcs2000, gcj02, bd09 or epsg:N; where a feature doesn't state its own | 坐标系")
+@click.option("--publish", is_flag=True, help="Put them in force at once | 立即生效")
 @click.pass_obj
 def import_(config: str | None, file: Path, crs: str | None, *, publish: bool) -> None:
-    """Imports a GeoJSON FeatureCollection. 导入禁用区。
+    """Imports a GeoJSON FeatureCollection | 导入禁用区
 
     A zone whose district has one of that name already becomes its next version; an equal one is left as it is.
     """
@@ -104,10 +105,10 @@ async def _all(connection: Connection) -> list[dict[str, Any]]:
             return found
 
 
-@zones.command("list")
+@zones.command("list", short_help="One zone a line | 列出禁用区")
 @click.pass_obj
 def list_(config: str | None) -> None:
-    """One zone a line: id, version, state, district, tier, notice, name. 列出禁用区。"""
+    """One zone a line: id, version, state, district, tier, notice, name | 列出禁用区"""
     from gateway.commands._database import with_database  # noqa: PLC0415
 
     for row in with_database(config, _all):
@@ -115,10 +116,10 @@ def list_(config: str | None) -> None:
         click.echo("\t".join(map(str, (*shown, row["name"]))))
 
 
-@zones.command()
+@zones.command(short_help="All zones as GeoJSON | 导出禁用区")
 @click.pass_obj
 def export(config: str | None) -> None:
-    """All zones as a GeoJSON FeatureCollection in WGS-84, on standard output. 导出禁用区。"""
+    """All zones as a GeoJSON FeatureCollection in WGS-84, on standard output | 导出禁用区"""
     from admin_api.zone_editing import feature  # noqa: PLC0415
     from gateway.commands._database import with_database  # noqa: PLC0415
 

@@ -44,7 +44,7 @@ async def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a partition that is in a commit is rolled back by the server and done again."""
     client = await connect(nats_url(settings, "worker"), "worker")
     broker = Log(client)
-    stream = await broker.create(settings.partitions, settings.log_max_bytes)
+    stream = await broker.create(settings.partitions, settings.log_max_bytes, settings.log_replicas)
     rules = RulesCache()
     database = database_url(settings, "worker")
     partitions = [

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _GMT8 = timezone(timedelta(hours=8))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEPARATORS = re.compile(r"\s|0[xX]|[-:,]")
+_DIGITS = re.compile(r"[0-9a-fA-F]+")
 _ERRORS = {
     Reason.NOISE: "too short to be a packet | 太短，不是完整的数据包",
     Reason.OVERSIZE: "longer than any packet can be | 超过数据包的最大长度",
@@ -34,6 +35,7 @@ _ERRORS = {
 }
 _SHORT_BODY = "the body is too short for its message | 消息体长度不足"
 _HEX = "not hexadecimal | 不是十六进制"
+_ODD = "an odd number of hexadecimal digits: one is missing or too many | 十六进制位数为奇数，缺少或多出一位"
 _EMPTY = "no packet | 没有数据包"
 _MANY = "more than one packet | 不止一个数据包"
 
@@ -50,10 +52,11 @@ def describe(text: str) -> dict[str, Any]:
 
 def describe_all(text: str) -> Iterator[dict[str, Any]]:
     """Every packet of a captured stream, in order; one dict with an error where there is none at all."""
+    digits = _SEPARATORS.sub("", text)
     try:
-        data = bytes.fromhex(_SEPARATORS.sub("", text))
+        data = bytes.fromhex(digits)
     except ValueError:
-        yield {"error": _HEX, "hex": text.strip()}
+        yield {"error": _ODD if _DIGITS.fullmatch(digits) else _HEX, "hex": text.strip()}
         return
     whole = framing.escape(data)
     if not data.startswith(b"\x7e") and len(intake.read([whole + b"\x7e"], 0).packets):

@@ -13,12 +13,14 @@ they look like what they should be.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from protocols.jt808.framing import Edition
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_COLOUR = 9  # JT/T 415: 1 to 4 and 9, 0 without a plate; a character of a plate is never that small
 
 
@@ -64,8 +66,13 @@ class Authentication:
 
 
 def text(data: bytes) -> str:
-    """A STRING or a padded BYTE[n]: terminals pad with zeros or spaces, before or after. GBK by its superset."""
-    return data.strip(b"\x00 ").decode("gb18030", "replace")
+    """A STRING or a padded BYTE[n]: terminals pad with zeros or spaces, before or after. GBK by its superset.
+
+    A zero inside ends it, as in C: what follows was never cleared. No control character is let through: PostgreSQL
+    stores no U+0000, and a person would not see the others.
+    """
+    said, _, _ = data.strip(b"\x00 ").partition(b"\x00")
+    return _CONTROLS.sub("\ufffd", said.rstrip(b" ").decode("gb18030", "replace"))
 
 
 def registration(body: bytes, *, v2019: bool) -> Registration:

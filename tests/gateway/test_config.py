@@ -24,6 +24,24 @@ def test_precedence(tmp_path):
         ({"LEZGATE_EDGES": "many"}, "", "not a whole number"),
         ({"LEZGATE_ENROLMENT": "maybe"}, "", "strict or open"),
         ({}, "this is not toml", "not TOML"),
+        ({"LEZGATE_EDGES": "many"}, "", "应为整数"),
+        ({"LEZGATE_ENROLMENT_FORCE": "perhaps"}, "", "应为 true 或 false"),
+        ({"LEZGATE_EDGES": "0"}, "", "LEZGATE_EDGES: 0 is out of range; give at least 1 .*不小于 1"),
+        ({"LEZGATE_WORKERS": "0"}, "", "at least 1"),
+        ({"LEZGATE_PARTITIONS": "0"}, "", "at least 1"),
+        ({"LEZGATE_JT808_PORT": "0"}, "", "1 to 65535 .*应为 1 至 65535"),
+        ({}, "http_port = 65536", "LEZGATE_HTTP_PORT: .*1 to 65535"),
+        ({"LEZGATE_LINGER_MS": "0"}, "", "1 to 1000"),
+        ({"LEZGATE_GATHER_MS": "1001"}, "", "1 to 1000"),
+        ({"LEZGATE_LOG_MAX_BYTES": "0"}, "", "at least 1048576"),
+        ({"LEZGATE_LOG_REPLICAS": "6"}, "", "1 to 5"),
+        ({"LEZGATE_AUTH_KEY": "secret"}, "", "32 hexadecimal digits.*十六进制"),
+        ({"LEZGATE_AUTH_KEY": "a" * 33}, "", "even"),
+        ({"LEZGATE_AUTH_KEY": "ab" * 15}, "", "at least 32"),
+        ({"LEZGATE_MQTT_URL": "http://broker"}, "", "mqtt://HOST:PORT"),
+        ({"LEZGATE_MQTT_URL": "broker:1883"}, "", "mqtt://HOST:PORT"),
+        ({"LEZGATE_HTTP_TLS_CERT": "a.pem"}, "", "LEZGATE_HTTP_TLS_KEY: .*go together"),
+        ({"LEZGATE_JT808_TLS_CERT": "none.pem", "LEZGATE_JT808_TLS_KEY": "none.pem"}, "", "none.pem.*文件不存在"),
     ],
 )
 def test_mistakes_are_named(tmp_path, environ, toml, said):
@@ -38,3 +56,15 @@ def test_children_get_the_same_settings():
     """What the supervisor hands down reads back as what it has."""
     settings = load(None, {"LEZGATE_ENROLMENT": "open", "LEZGATE_ENROLMENT_FORCE": "true"})
     assert load(None, settings.environment()) == settings
+
+
+def test_values_that_work_are_taken(tmp_path):
+    """The ends of the ranges, both schemes of MQTT, a key of 32 digits, TLS files that are there; flags are checked too."""
+    file = tmp_path / "one.pem"
+    file.touch()
+    pem = {f"LEZGATE_{name}_TLS_{part}": str(file) for name in ("HTTP", "JT808") for part in ("CERT", "KEY")}
+    for url in ("mqtt://user:word@broker:1883", "mqtts://broker"):
+        load(None, {**pem, "LEZGATE_MQTT_URL": url, "LEZGATE_AUTH_KEY": "0aF1" * 8, "LEZGATE_JT808_PORT": "65535",
+                    "LEZGATE_LINGER_MS": "1000"}, {"http_port": 1})  # fmt: skip
+    with pytest.raises(click.UsageError, match="LEZGATE_HTTP_PORT"):
+        load(None, {}, {"http_port": 0})

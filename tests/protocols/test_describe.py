@@ -74,6 +74,12 @@ def test_a_stream_is_one_dict_per_packet():
     assert "more than one" in describe(REPORT * 2)["error"]
 
 
+def test_an_odd_number_of_digits_is_said():
+    """A digit lost in copying is not "not hexadecimal"."""
+    assert "odd number" in describe("7e 020")["error"]
+    assert "odd number" not in describe("7e 02 0x")["error"]
+
+
 @pytest.mark.parametrize("text", ["zz", "7e7", "", "7e7e", "报文"])
 def test_not_a_packet(text):
     """What is no hex, or holds no packet, is an error too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from contextlib import suppress
 
 import pytest
@@ -41,6 +42,26 @@ def test_a_2011_plate_that_ends_in_zero_bytes():
     body = terminal.register("2011", colour=1, plate="鲁P123456") + b"\x00" * 5
     assert len(body) >= 37
     assert registration(body, v2019=False).plate == "鲁P123456"
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_a_zero_inside_a_field_ends_it(edition):
+    """What follows the zero is rubbish that was never cleared; other control characters become U+FFFD."""
+    body = terminal.register(edition, "AB\x00CD", "M \x00x", "T\x01\x1fZ\x7f", 2, "\x00鲁A\x00\x00B\x00 ")
+    got = registration(body, v2019=edition == "2019")
+    assert "\x00" not in got.maker + got.model + got.terminal_id + got.plate
+    if edition != "2011":  # it looks like neither, and is read as one of 2013
+        assert (got.maker, got.model, got.terminal_id, got.plate) == ("AB", "M", "T\ufffd\ufffdZ\ufffd", "鲁A")
+
+
+@given(st.binary(max_size=120), st.booleans())
+@settings(deadline=None, max_examples=200)
+def test_no_field_holds_a_control_character(body, v2019):
+    """Nor does any other body bring one in, so that every registration can be stored."""
+    with suppress(BodyError):
+        got = registration(body, v2019=v2019)
+        said = got.maker + got.model + got.terminal_id + got.plate
+        assert not any(unicodedata.category(character) in {"Cc", "Cs"} for character in said)
 
 
 @pytest.mark.parametrize(("edition", "length"), [("2011", 25), ("2013", 37), ("2019", 76)])
