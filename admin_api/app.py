@@ -71,7 +71,7 @@ def build(options: Options) -> FastAPI:
     app.add_middleware(Authentication, pool=state.pool)
     for room in (health, sessions, alarms, stream, positions, tracks, zones, machines, terminals, districts, audit):
         app.include_router(room.router)
-    console.install(app, options.console)
+    console.install(app, options.console, demo=options.demo)
     return app
 
 

@@ -89,10 +89,12 @@ class Assets(StaticFiles):
         return response
 
 
-def install(app: FastAPI, directory: Path | None = None) -> None:
+def install(app: FastAPI, directory: Path | None = None, *, demo: bool = False) -> None:
     root = directory or HERE
     index = root / "index.html"
     page = index.read_bytes() if index.is_file() else None
+    if page is not None and demo:  # every screen of a demo says so, also before anybody has signed in
+        page = page.replace(b"<html ", b"<html data-demo ", 1)
 
     async def home(_: Request) -> Response:
         if page is None:

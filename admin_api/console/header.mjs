@@ -28,6 +28,11 @@ export function purposeWords(purpose) {
   return known ? t(known.key) : purpose;
 }
 
+// The page itself is marked, since the sign-in form must say so too.
+export function DemoMark() {
+  return 'demo' in document.documentElement.dataset && html`<p class="demo">${t('app.demo')}</p>`;
+}
+
 export function Header() {
   const session = useStore((state) => state.session);
   const link = useStore((state) => state.link);
@@ -37,7 +42,7 @@ export function Header() {
   const district = useStore((state) => state.districts[session.district] ?? session.district);
   return html`<header class="bar">
     <h1 class="brand"><span>${t('app.name')}</span><span class="brand-latin">lezgate</span></h1>
-    ${session.demo && html`<p class="demo">${t('app.demo')}</p>`}
+    <${DemoMark} />
     <div class="figures">
       <${Figure} label=${t('count.online')} value=${purpose ? number(online) : t('app.none')} />
       ${may(session, 'alarms.read') && html`<${Figure} label=${t('count.open')} value=${open} strong=${open !== '0'} />`}

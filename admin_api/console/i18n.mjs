@@ -3,7 +3,7 @@
 
 const WORDS = {
   'app.name': ['非道路移动机械监管', 'Non-road machinery supervision'],
-  'app.demo': ['演示数据 · 边界为虚构', 'Demo data · invented boundaries'],
+  'app.demo': ['演示数据 · 边界为虚构', '演示数据 · 边界为虚构 · Demo'],
   'app.other_language': ['English', '中文'],
   'app.other_language_title': ['Switch to English', '切换到中文'],
   'app.loading': ['正在载入', 'Loading'],

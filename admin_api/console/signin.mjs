@@ -1,7 +1,7 @@
 // The door: account and password. A one-time link is redeemed before this is ever shown (desk.mjs).
 import { html, useState } from './dom.mjs';
 import { signIn } from './desk.mjs';
-import { LanguageSwitch } from './header.mjs';
+import { DemoMark, LanguageSwitch } from './header.mjs';
 import { t } from './i18n.mjs';
 import { useStore } from './store.mjs';
 
@@ -25,7 +25,7 @@ export function SignIn() {
   };
   const message = problem ? problem() : notice?.();
   return html`<main class="door">
-    <div class="door-top"><${LanguageSwitch} /></div>
+    <div class="door-top"><${DemoMark} /><${LanguageSwitch} /></div>
     <form class="door-form" onSubmit=${submit}>
       <h1>${t('app.name')}<span>lezgate</span></h1>
       <h2>${t('signin.title')}</h2>

@@ -133,12 +133,15 @@ def test_english_is_remembered(plain_window: Visit, city: City) -> None:
     page = plain_window.page
     plain_window.enter(city.link())
     page.click("button[lang=en]")
-    assert page.inner_text(".demo") == "Demo data · invented boundaries"
+    assert page.inner_text(".demo") == "演示数据 · 边界为虚构 · Demo"
     page.reload()
     page.wait_for_selector(".row")
     assert "Below China III" in page.inner_text(".row-rule")
     assert page.get_attribute("html", "lang") == "en"
-    assert re.search("[\u4e00-\u9fff]", page.inner_text(".bar").replace("中文", "")) is None
+    assert (
+        re.search("[\u4e00-\u9fff]", page.inner_text(".bar").replace("中文", "").replace(page.inner_text(".demo"), ""))
+        is None
+    )
     plain_window.check()
 
 
@@ -217,3 +220,11 @@ def test_nothing_is_wider_than_the_screen(plain_window: Visit, city: City, width
         page.keyboard.press("Escape")
         page.click(".bar-end button[lang]")
     plain_window.check()
+
+
+def test_the_door_says_demo(plain_window: Visit) -> None:
+    """Every screen of a demo says that its data are made up, the sign-in form too."""
+    page = plain_window.page
+    page.goto(plain_window.base)
+    page.wait_for_selector(".door-form")
+    assert page.inner_text(".demo") == "演示数据 · 边界为虚构"
