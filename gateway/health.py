@@ -30,10 +30,11 @@ async def report(client: Client, role: str, status: Callable[[], dict[str, Any]]
 
 
 class Health:
-    """What the api knows of the others, from their last words."""
+    """What the api knows of the others, from their last words. ``roles``: those without which it is not ready."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, roles: tuple[str, ...] = ("edge", "worker")) -> None:
         self._client = client
+        self._roles = roles
         self._heard: dict[tuple[str, int], tuple[float, dict[str, Any]]] = {}
 
     async def listen(self) -> None:
@@ -54,7 +55,22 @@ class Health:
         if not self._client.is_connected:
             return ["log: not connected | 日志服务未连接"]
         statuses = self.statuses()
-        reasons = [f"{role}: {status['reason']}" for role, status in statuses if not status["ready"]]
+        reasons = [f"{role}: {_both_ways(status['reason'])}" for role, status in statuses if not status["ready"]]
         reasons += [f"{role}: none is running | 没有运行中的 {role} 进程"
-                    for role in ("edge", "worker") if role not in {role for role, _ in statuses}]  # fmt: skip
-        return reasons
+                    for role in self._roles if role not in {role for role, _ in statuses}]  # fmt: skip
+        return reasons + [
+            f"worker: nobody owns partition {partition} of the log | 日志分区 {partition} 没有处理进程负责"
+            for partition in _unowned([status for role, status in statuses if role == "worker"])
+        ]
+
+
+def _both_ways(reason: str | None) -> str:
+    """In two languages, where it is only what some library said."""
+    return reason if reason and " | " in reason else f"not ready: {reason or 'unknown'} | 未就绪，原因见前文"
+
+
+def _unowned(workers: list[dict[str, Any]]) -> list[str]:
+    """Partitions that every worker knows and none has."""
+    told = [partition for worker in workers for partition in worker.get("partitions", {}).items()]
+    owned = {number for number, partition in told if partition.get("owned")}
+    return sorted({number for number, _ in told} - owned, key=int)

@@ -182,11 +182,16 @@ class Log:
                 return Stream(f"{NAME}@{info.created}", partitions)
 
     async def append(self, partition: int, data: bytes, message_id: str) -> int:
-        """The batch's sequence number, once it is on disk. Never gives up; see ``trouble`` for why it takes long."""
+        """The batch's sequence number, once it is on disk. Never gives up; see ``trouble`` for why it takes long.
+
+        Raises MaxPayloadError, having sent nothing, where the batch is larger than the server takes.
+        """
         subject, headers = f"pos.{partition}", {"Nats-Msg-Id": message_id}
         while True:
             try:
                 reply = await self.client.request(subject, data, timeout=APPEND_TIMEOUT_S, headers=headers)
+            except nats.errors.MaxPayloadError:
+                raise
             except (TimeoutError, nats.errors.Error, OSError) as error:
                 self.trouble = repr(error)
             else:

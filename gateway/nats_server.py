@@ -32,7 +32,7 @@ MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pag
 _STREAM_READ = ["$JS.API.INFO", "$JS.API.STREAM.INFO.POS"]
 PERMISSIONS = {
     "edge": {
-        "publish": ["pos.*", "session.opened", "health.edge", "registry.get", *_STREAM_READ],
+        "publish": ["pos.*", "session.opened", "health.edge", "health.mqtt", "registry.get", *_STREAM_READ],
         "subscribe": ["_edge.>", "session.opened", "registry.changed"],
     },
     "worker": {

@@ -33,9 +33,12 @@ class RegistryFeed:
         self._terminals: list[list[Any]] | None = None
 
     async def run(self) -> None:
-        await self._client.subscribe("registry.get", cb=self._answer)
+        """For ever, whatever happens: without it no edge hears of a new terminal."""
+        asked = None
         while True:
             try:
+                if asked is None:
+                    asked = await self._client.subscribe("registry.get", cb=self._answer)
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute("LISTEN registry")
                     while True:
@@ -45,7 +48,9 @@ class RegistryFeed:
                             await asyncio.sleep(SETTLE_S)
             except psycopg.OperationalError as error:
                 log.warning("registry feed waits for the database", error=str(error).strip())
-                await asyncio.sleep(RETRY_S)
+            except Exception:
+                log.exception("registry feed failed; trying again")
+            await asyncio.sleep(RETRY_S)
 
     async def _load(self, connection: psycopg.AsyncConnection) -> None:
         version, terminals = await registry(connection)

@@ -15,15 +15,19 @@ _FLAG = 0x7E
 
 
 class Connection(asyncio.Protocol):
-    """One terminal's socket. ``left``: the bytes of a packet that is not complete yet (bounded by framing)."""
+    """One terminal's socket. ``left``: the bytes of a packet that is not complete yet (bounded by framing).
 
-    __slots__ = ("hub", "left", "session", "slot", "transport")
+    ``dropped``: the hub has ended it; the socket is lost a moment later.
+    """
+
+    __slots__ = ("dropped", "hub", "left", "session", "slot", "transport")
     transport: asyncio.Transport
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.left = b""
         self.slot = -1
+        self.dropped = False
         self.session: Session | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

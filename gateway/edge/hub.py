@@ -2,9 +2,10 @@
 
 No Python runs per report here: chunks are joined and read by protocols.jt808.intake, checked against the sessions'
 columns, and answered by one write per connection. Only conversation packets (register, authenticate ...) are taken one
-by one, and only rejects are counted one by one.
+by one, in `conversation`, and only rejects are counted one by one.
 
-Back-pressure: when more than PAUSE_BYTES wait for the log, every socket stops being read until half of it is gone.
+Back-pressure: when more than PAUSE_BYTES wait for the log, every socket stops being read until half of it is gone, and
+new ones are closed.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import structlog
 
-from columns.identity import device_of, partition_of
 from columns.outcome import Outcome
-from columns.positions import Positions
 from columns.reason import Reason
 from gateway.edge.acknowledge import Writer
-from gateway.edge.appender import MAX_ROWS, Appender, Part
-from protocols.jt808 import framing
+from gateway.edge.appender import Appender
+from gateway.edge.conversation import converse
+from gateway.edge.part import MAX_BYTES, PACKET_BYTES, ROW_BYTES, Gathering, Part, pieces
 from protocols.jt808.intake import read
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from columns.positions import Positions
     from gateway.edge.connection import Connection
     from gateway.edge.registry import Registry
     from gateway.edge.sessions import Sessions
@@ -39,51 +41,77 @@ if TYPE_CHECKING:
     from protocols.jt808.header import Packets
 
 FLUSH_BYTES = 512 * 1024  # a linger that brings more is not waited for: columns are already long
-PAUSE_BYTES = 64 * 1024 * 1024  # about 400,000 reports: five minutes of a city while the log is away
+PAUSE_BYTES = 64 * 1024 * 1024  # about 250,000 reports: minutes of a city while the log is away
 GARBAGE_LIMIT = 200  # rejected runs in a row: whoever sends these does not speak JT/T 808
 DEAD_PER_FLUSH = 100  # dead letters are evidence, not an archive of garbage; the rest is counted only
 log = structlog.get_logger()
 
 
+class _Senders(NamedTuple):
+    """Of some packets: whether their session's own, authenticated terminal sent them; its device and partition."""
+
+    known: NDArray[np.bool_]
+    device: NDArray[np.int64]
+    partition: NDArray[np.int32]
+
+
 class Hub:
-    """The meeting place of an edge's sockets, registry and log."""
+    """The meeting place of an edge's sockets, registry and log.
+
+    announce: hears which devices authenticated here; ended: of every task that is done; paused_hooks: called with
+    whether reading is paused, when that changes, by who reads anything but sockets.
+    """
 
     def __init__(
         self, log: Log, registry: Registry, sessions: Sessions, partitions: int, linger_s: float,
-        announce: Callable[[list[int]], None],
+        announce: Callable[[list[int]], None], ended: Callable[[asyncio.Task[Any]], None],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.sessions = sessions
         self.partitions = partitions
         self.linger_s = linger_s
+        self.announce = announce
         self.writer = Writer(sessions)
-        self.appender = Appender(log, partitions, self._stored)
+        self.appender = Appender(log, partitions, self._stored, ended)
         self.counts: Counter[str] = Counter()
         self.paused = False
-        self._announce = announce
+        self.paused_hooks: list[Callable[[bool], None]] = []
         self._loop = asyncio.get_running_loop()
         self._owners: list[Connection] = []
         self._chunks: list[bytes] = []
         self._size = 0
-        self._opened: list[int] = []
         self._garbage: Counter[int] = Counter()
 
     # ---- sockets ------------------------------------------------------------------------------------------------
 
     def opened(self, connection: Connection) -> None:
         connection.slot = self.sessions.open(connection, time.monotonic())
-        if self.paused:
-            connection.transport.pause_reading()
+        if (
+            self.paused
+        ):  # uvloop begins to read after connection_made, whatever was said before: the terminal comes again
+            self.drop(connection, "paused")
 
     def closed(self, connection: Connection) -> None:
-        if connection.slot >= 0:
-            self._garbage.pop(connection.slot, None)
-            self.sessions.close(connection.slot)
-            connection.slot = -1
+        if connection.slot < 0:
+            return
+        if connection in self._owners:
+            self.flush()  # who reports and hangs up is stored: what it said needs the session that is about to go
+        self._garbage.pop(connection.slot, None)
+        self.sessions.close(connection.slot)
+        connection.slot = -1
 
     def drop(self, connection: Connection, why: str) -> None:
+        if connection.dropped:  # a socket is lost some time after it is aborted
+            return
+        connection.dropped = True
         self.counts[f"closed_{why}"] += 1
         connection.transport.abort()
+
+    def drop_slot(self, slot: int, why: str) -> None:
+        """``why`` is "replaced" where a newer connection of the same terminal authenticated: the newest wins."""
+        connection = self.sessions.connections[slot]
+        if connection is not None:
+            self.drop(connection, why)
 
     def add(self, connection: Connection, data: bytes) -> None:
         if not self._chunks:
@@ -103,67 +131,80 @@ class Hub:
         now = time.monotonic()
         received = time.time_ns() // 1000
         slot_of = np.fromiter((owner.slot for owner in owners), np.int64, len(owners))
-        gone = slot_of < 0  # closed within the linger: still stored, never answered
         intake = read(chunks, received)
         packets = intake.packets
         slots = slot_of[packets.chunk]
-        self.sessions.heard[slot_of[~gone] if gone.any() else slot_of] = now
+        self.sessions.heard[slot_of] = now
         if self._garbage and len(packets):
             for slot in set(slots.tolist()) & self._garbage.keys():
                 del self._garbage[slot]
-        known_before = self._known(packets, slots, intake.telemetry)
+        before = self._senders(packets, intake.telemetry, slots)
         if len(intake.conversation):
-            self._converse(intake, owners, received)
+            converse(self, intake, owners, received)
         if len(intake.rejects) or len(intake.malformed):
             self._reject(intake, owners, received)
         if len(intake.malformed):
             self._answer(packets, intake.malformed, slots, Outcome.MALFORMED)
         if len(intake.telemetry):
-            self._telemetry(intake, slots, known_before)
+            self._telemetry(intake, slots, before)
         if not self.paused and self.appender.pending > PAUSE_BYTES:
             self._pause()
 
-    def _known(self, packets: Packets, slots: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these packets come from their session's own, authenticated terminal."""
+    def _senders(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> _Senders:
         sessions, slot = self.sessions, slots[rows]
-        known: NDArray[np.bool_] = sessions.authenticated[slot] & (slot >= 0)
+        known: NDArray[np.bool_] = sessions.authenticated[slot]
         known &= sessions.phone_lo[slot] == packets.phone_lo[rows]
         known &= sessions.phone_hi[slot] == packets.phone_hi[rows]
-        return known
+        return _Senders(known, sessions.device[slot], sessions.partition[slot])
 
-    def _telemetry(self, intake: Intake[Packets], slots: NDArray[np.int64], known: NDArray[np.bool_]) -> None:
+    def _telemetry(self, intake: Intake[Packets], slots: NDArray[np.int64], before: _Senders) -> None:
+        """``before``: who sent the reports as far as was known before the conversation of the same linger."""
         rows, packets, positions = intake.telemetry, intake.packets, intake.positions
+        known, device, partition = before
         if not known.all():
             # One linger may bring 0x0102 and the first report, or the last report and 0x0003: heard if either side is.
-            known = known | self._known(packets, slots, rows)
-            strangers = rows[~known]
-            if len(strangers):
-                self._refuse_strangers(packets, strangers, slots)
-                accepted = np.zeros(len(packets), bool)
-                accepted[rows[known]] = True
-                positions = positions.take(np.flatnonzero(accepted[positions.packet]))
-                rows = rows[known]
-        if not len(rows):
+            now = self._senders(packets, rows, slots)
+            device, partition = np.where(known, device, now.device), np.where(known, partition, now.partition)
+            known = known | now.known
+        if not known.all():
+            self._refuse_strangers(packets, rows[~known], slots)
+            positions = positions.take(np.flatnonzero(known[np.searchsorted(rows, positions.packet)]))
+            rows, device, partition = rows[known], device[known], partition[known]
+            if not len(rows):
+                return
+        packet = np.searchsorted(rows, positions.packet)
+        positions = positions.with_columns(device=device[packet])
+        held = PACKET_BYTES + packets.buffer.nbytes // len(rows)  # a row's share of what lives until it is stored
+        if self.partitions == 1:
+            self._add(0, packets, rows, slots[rows], positions, held)
             return
-        slot = slots[rows]
-        positions = positions.with_columns(device=self.sessions.device[slots[positions.packet]])
-        partition = self.sessions.partition[slot]
-        generation = self.sessions.generation[slot]
-        of_position = self.sessions.partition[slots[positions.packet]]
         for p in range(self.partitions):
-            mine = np.flatnonzero(partition == p) if self.partitions > 1 else np.arange(len(rows))
-            if not len(mine):
-                continue
-            theirs = positions.take(np.flatnonzero(of_position == p)) if self.partitions > 1 else positions
-            if len(mine) <= MAX_ROWS and len(theirs) <= MAX_ROWS:
-                self.appender.add(p, Part(theirs, packets, rows[mine], slot[mine], generation[mine]))
-                continue
-            for begin in range(0, len(mine), MAX_ROWS):
-                some = mine[begin : begin + MAX_ROWS]
-                first, last = int(rows[some[0]]), int(rows[some[-1]])
-                inside = np.flatnonzero((theirs.packet >= first) & (theirs.packet <= last))
-                part = Part(theirs.take(inside), packets, rows[some], slot[some], generation[some])
-                self.appender.add(p, part)
+            mine = rows[partition == p]
+            if len(mine):
+                theirs = positions.take(np.flatnonzero(partition[packet] == p))
+                self._add(p, packets, mine, slots[mine], theirs, held)
+
+    def _add(
+        self, partition: int, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64],
+        positions: Positions, held: int,
+    ) -> None:  # fmt: skip
+        """Hands packets[rows] over, with all that came in them, cut where it is more than a batch may have."""
+        generations = self.sessions.generation[slots]
+        size = int(positions.extras.offsets[-1] - positions.extras.offsets[0]) + ROW_BYTES * len(positions)
+        if size <= MAX_BYTES:
+            part = Part(positions, packets, rows, slots, generations, size, held * len(rows))
+            self.appender.add(partition, part)
+            return
+        packet = np.searchsorted(rows, positions.packet)
+        sizes = np.bincount(packet, positions.extras.lengths + ROW_BYTES, len(rows)).astype(np.int64)
+        first = pieces(sizes)
+        at = np.append(np.searchsorted(packet, first), len(positions)).tolist()
+        bounds = np.append(first, len(rows)).tolist()
+        for k, (begin, end) in enumerate(pairwise(bounds)):
+            some = positions.take(np.arange(at[k], at[k + 1]))
+            size, memory = int(sizes[begin:end].sum()), held * (end - begin)
+            part = Part(some, packets, rows[begin:end], slots[begin:end], generations[begin:end], size, memory)
+            self.appender.add(partition, part)
 
     def _stored(self, part: Part) -> None:
         """The log has it on disk: now, and only now, the terminals may forget it."""
@@ -174,73 +215,14 @@ class Hub:
         if self.paused and self.appender.pending < PAUSE_BYTES // 2:
             self._resume()
 
-    # ---- one by one ---------------------------------------------------------------------------------------------
-
-    def _converse(self, intake: Intake[Packets], owners: list[Connection], received: int) -> None:
-        packets = intake.packets
-        traces: dict[int, Part] = {}
-        for row in intake.conversation.tolist():
-            connection = owners[packets.chunk[row]]
-            if connection.slot < 0:
-                continue
-            packet = packets.packet(row)
-            session = connection.conversation()
-            response = session.receive(packet, self.registry, received)
-            if response.reason is not None:
-                self._count(response.reason)
-            if response.authenticated is not None:
-                self._authenticated(connection, packet.identity, int(packets.phone_hi[row]), int(packets.phone_lo[row]))
-            frames = b""
-            for message, body in response.replies:
-                serial = self.sessions.next_serials(connection.slot, 1)
-                frames += framing.encode(message, body, packet.phone, packet.edition, serial)
-            if response.record is not None:
-                # It goes through the log like everything else, and its answer waits for the disk.
-                partition = partition_of(packet.identity, self.partitions)
-                part = traces.setdefault(partition, Part(Positions.empty()))
-                part.records.append(self._trace(packet.identity, response.record, received))
-                if frames:
-                    part.replies.append((connection.slot, int(self.sessions.generation[connection.slot]), frames))
-            elif frames:
-                connection.transport.write(frames)
-            if session.identity is None:
-                self.sessions.authenticated[connection.slot] = False
-            if response.close is not None:
-                self.drop(connection, response.close)
-        for partition, part in traces.items():
-            self.appender.add(partition, part)
-        if self._opened:
-            self._announce(self._opened)
-            self._opened = []
-
-    def _trace(self, identity: str, record: dict[str, Any], received: int) -> dict[str, Any]:
-        source = {"source": "open"} if identity in self.registry.enrolled else {}
-        return {**record, "device": device_of(identity), "received": received, **source}
-
-    def _authenticated(self, connection: Connection, identity: str, phone_hi: int, phone_lo: int) -> None:
-        device = device_of(identity)
-        partition = partition_of(identity, self.partitions)
-        before = self.sessions.authenticate(connection.slot, device, partition, phone_hi, phone_lo)
-        self.counts["authenticated"] += 1
-        self._opened.append(device)
-        if before is not None:
-            self.replace(before)
-
-    def replace(self, slot: int) -> None:
-        """The newest authenticated connection of a terminal wins; this one is older."""
-        connection = self.sessions.connections[slot]
-        if connection is not None:
-            self.drop(connection, "replaced")
+    # ---- refused ------------------------------------------------------------------------------------------------
 
     def _refuse_strangers(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
-        self._count(Reason.NOT_AUTHENTICATED, len(rows))
+        self.count(Reason.NOT_AUTHENTICATED, len(rows))
         self._answer(packets, rows, slots, Outcome.FAILED)
 
     def _answer(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64], outcome: Outcome) -> None:
-        there = slots[rows] >= 0
-        rows = rows[there]
-        generations = self.sessions.generation[slots[rows]]
-        self.writer.acknowledge(packets, rows, slots[rows], generations, outcome)
+        self.writer.acknowledge(packets, rows, slots[rows], self.sessions.generation[slots[rows]], outcome)
 
     def _reject(self, intake: Intake[Packets], owners: list[Connection], received: int) -> None:
         """Counts what became no row; of authenticated terminals it is kept, so that somebody can find out why."""
@@ -250,22 +232,21 @@ class Hub:
             for i, (chunk, reason) in enumerate(zip(rejects.chunk.tolist(), rejects.reason.tolist(), strict=True))
         ]
         found += [(owners[packets.chunk[row]], Reason.BODY, packets.raw(row)) for row in intake.malformed.tolist()]
-        kept: dict[int, Part] = {}
+        kept = Gathering(self.appender.add)
         for i, (connection, reason, data) in enumerate(found):
-            self._count(reason)
+            self.count(reason)
             slot = connection.slot
-            if slot < 0:
+            if slot < 0:  # dropped a moment ago, where that takes no time (a topic)
                 continue
             self._garbage[slot] += 1
+            if self.sessions.authenticated[slot] and i < DEAD_PER_FLUSH:
+                part = kept.part(int(self.sessions.partition[slot]))
+                part.letter(int(self.sessions.device[slot]), received, reason, data)
             if self._garbage[slot] > GARBAGE_LIMIT:
                 self.drop(connection, "garbage")
-            if self.sessions.authenticated[slot] and i < DEAD_PER_FLUSH:
-                part = kept.setdefault(int(self.sessions.partition[slot]), Part(Positions.empty()))
-                part.dead.append((int(self.sessions.device[slot]), received, reason, data))
-        for partition, part in kept.items():
-            self.appender.add(partition, part)
+        kept.finish()
 
-    def _count(self, reason: Reason, n: int = 1) -> None:
+    def count(self, reason: Reason, n: int = 1) -> None:
         self.counts[reason.name.lower()] += n
         self.appender.rejected[reason.name.lower()] += n
 
@@ -277,12 +258,17 @@ class Hub:
         for connection in self.sessions.connections:
             if connection is not None:
                 connection.transport.pause_reading()
+        for hook in self.paused_hooks:
+            hook(True)
 
     def _resume(self) -> None:
         self.paused = False
         log.info("reading again")
-        now = time.monotonic()
-        for connection in self.sessions.connections:
+        sessions = self.sessions
+        n = len(sessions.connections)
+        sessions.heard[:n] = sessions.since[:n] = time.monotonic()  # deadlines stood still while we did not read
+        for connection in sessions.connections:
             if connection is not None:
-                self.sessions.heard[connection.slot] = now  # idle deadlines stood still while we did not read
                 connection.transport.resume_reading()
+        for hook in self.paused_hooks:
+            hook(False)

@@ -6,14 +6,18 @@ import asyncio
 import ipaddress
 import resource
 import signal
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import nats.errors
 import numpy as np
 import orjson
 import structlog
 
+from columns.identity import device_of
 from gateway.edge.connection import Connection
 from gateway.edge.deadlines import sweep
 from gateway.edge.hub import Hub
@@ -42,12 +46,23 @@ def check_enrolment(settings: Settings) -> None:
     """Open enrolment lets any terminal in: a demo's and a benchmark's way, not a city's."""
     if settings.enrolment != "open" or settings.enrolment_force:
         return
-    if settings.jt808_host == "localhost" or ipaddress.ip_address(settings.jt808_host).is_loopback:
+    broker = urlsplit(settings.mqtt_url).hostname if settings.mqtt_url else None
+    if is_loopback(settings.jt808_host) and (broker is None or is_loopback(broker)):
         return
     raise SystemExit(
-        "LEZGATE_ENROLMENT=open is refused on an address that is not loopback; LEZGATE_ENROLMENT_FORCE=true allows it"
-        " | 非本机地址不允许开放注册；确需如此请设置 LEZGATE_ENROLMENT_FORCE=true"
+        "LEZGATE_ENROLMENT=open is refused where an address or the MQTT broker is not loopback;"
+        " LEZGATE_ENROLMENT_FORCE=true allows it"
+        " | 监听地址或 MQTT 服务器不是本机时不允许开放注册；确需如此请设置 LEZGATE_ENROLMENT_FORCE=true"
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this address, or all that this name stands for, is this machine's own; not where it stands for nothing."""
+    try:
+        found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)} if host else set()
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
 
 
 def raise_file_limit() -> int:
@@ -58,18 +73,26 @@ def raise_file_limit() -> int:
 
 
 class Edge:
-    """Owns the hub and the listening socket."""
+    """Owns the hub and what feeds it: the listening socket, or with ``mqtt`` the broker's topics.
 
-    def __init__(self, settings: Settings, client: Client) -> None:
+    ``stopping`` is set when it must end; ``failed`` where that is because a job of it raised. Reports that are not
+    acknowledged come back, so a new process is better than one that works in part.
+    """
+
+    def __init__(self, settings: Settings, client: Client, *, mqtt: bool = False) -> None:
         self.settings = settings
         self.client = client
         self.log = Log(client)
         path = settings.data / "edge" / "registry.json"
         self.registry = Registry(path, auth_key(settings), enrol=settings.enrolment == "open")
-        self.sync = RegistrySync(client, self.registry)
+        self.sync = RegistrySync(client, self.registry, self._withdrawn)
         self.sessions = Sessions()
         self.limit = raise_file_limit()
         self.refused = 0
+        self.stopping = asyncio.Event()
+        self.failed = False
+        self.mqtt: MqttBinding | None = None
+        self._role = "mqtt" if mqtt else "edge"
         self._refusal_told = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -77,14 +100,25 @@ class Edge:
         """Joins the log and begins to keep the registry, deadlines and health; opens nothing to the outside yet."""
         stream = await self.log.stream()
         linger_s = self.settings.linger_ms / 1000
-        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, linger_s, self._announce)
+        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, linger_s, self._announce, self._ended)
+        if self._role == "mqtt":
+            self.mqtt = MqttBinding(self.hub, self.settings.mqtt_url)
         await self.client.subscribe("session.opened", cb=self._on_session)
-        for job in (self.sync.run(), sweep(self.hub), report(self.client, "edge", self.status)):
+        for job in (self.sync.run(), sweep(self.hub), report(self.client, self._role, self.status)):
             self.keep(job)
 
     def keep(self, job: Coroutine[Any, Any, None]) -> None:
-        """Runs until the edge stops."""
-        self._tasks.add(asyncio.get_running_loop().create_task(job))
+        """Runs until the edge stops, which it does too where the job raises."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a job of the edge failed; ending | 接入进程内部任务失败，进程退出", exc_info=error)
+            self.failed = True
+            self.stopping.set()
 
     async def listen(self) -> asyncio.Server:
         settings = self.settings
@@ -110,25 +144,43 @@ class Edge:
 
     def _announce(self, devices: list[int]) -> None:
         """Tells other edges that these devices speak here now: one message for all that authenticated in a linger."""
-        data = self.hub.appender.boot.encode() + np.array(devices, "<i8").tobytes()
-        task = asyncio.get_running_loop().create_task(self.client.publish("session.opened", data))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.keep(self._publish("session.opened", self.hub.appender.boot.encode() + np.array(devices, "<i8").tobytes()))
+
+    async def _publish(self, subject: str, data: bytes) -> None:
+        try:
+            await self.client.publish(subject, data)
+        except nats.errors.Error as error:  # the older connection ends by its silence
+            log.warning("not published", subject=subject, error=repr(error))
 
     async def _on_session(self, message: Msg) -> None:
         boot = self.hub.appender.boot.encode()
-        if message.data.startswith(boot):
-            return
-        for device in np.frombuffer(message.data, "<i8", offset=len(boot)).tolist():
+        if not message.data.startswith(boot):
+            self._end_sessions(np.frombuffer(message.data, "<i8", offset=len(boot)).tolist(), "replaced")
+
+    def _withdrawn(self, identities: set[str]) -> None:
+        self._end_sessions([device_of(identity) for identity in identities], "withdrawn")
+
+    def _end_sessions(self, devices: list[int], why: str) -> None:
+        for device in devices:
             slot = self.sessions.by_device.get(device)
             if slot is not None:
-                self.hub.replace(slot)
+                self.hub.drop_slot(slot, why)
+
+    def _reason(self) -> str | None:
+        """Why terminals are not served now, or None."""
+        trouble = f" ({self.log.trouble})" if self.log.trouble else ""
+        if self.hub.paused:
+            return f"reading is paused: the log takes no batches{trouble} | 日志不接收数据，已暂停接入"
+        if trouble:
+            return f"the log takes no batches{trouble} | 日志不接收数据，正在重试"
+        if self.settings.enrolment == "strict" and not self.sync.known.is_set():
+            return "no registry yet: waiting for the api | 尚未取得终端登记表"
+        if self.mqtt is not None and not self.mqtt.connected:
+            return "the MQTT broker is not connected | 未连接 MQTT 服务器"
+        return None
 
     def status(self) -> dict[str, Any]:
-        hub = self.hub
-        reason = self.log.trouble or ("reading is paused" if hub.paused else None)
-        if reason is None and self.settings.enrolment == "strict" and not self.sync.known.is_set():
-            reason = "no registry yet: waiting for the api | 尚未取得终端登记表"
+        hub, reason = self.hub, self._reason()
         slowest, hub.appender.slowest_s = hub.appender.slowest_s, 0.0
         return {
             "ready": reason is None,
@@ -140,6 +192,7 @@ class Edge:
             "pending_bytes": hub.appender.pending,
             "registry_version": self.registry.version,
             "counts": dict(hub.counts),
+            **({"connected": self.mqtt.connected} if self.mqtt is not None else {}),
         }
 
     async def stop(self) -> None:
@@ -168,8 +221,8 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     """Runs until SIGTERM or SIGINT: over TCP, or, with ``mqtt``, over the broker's topics."""
     check_enrolment(settings)
     client = await connect(nats_url(settings, "edge"), "edge")
-    edge = Edge(settings, client)
-    stopping = asyncio.Event()
+    edge = Edge(settings, client, mqtt=mqtt)
+    stopping = edge.stopping
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await edge.start()
@@ -179,8 +232,8 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     server = None
     if stopping.is_set():
         log.info("edge stopped before it had a registry")
-    elif mqtt:
-        edge.keep(MqttBinding(edge.hub, settings.mqtt_url).run())
+    elif edge.mqtt is not None:
+        edge.keep(edge.mqtt.run())
     else:
         server = await edge.listen()
     await stopping.wait()
@@ -189,3 +242,5 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     await edge.stop()
     await client.close()
     log.info("edge stopped", **orjson.loads(orjson.dumps(edge.status()["counts"])))
+    if edge.failed:
+        raise SystemExit(1)

@@ -10,6 +10,7 @@ broker's message reached us; that a report is on disk is said by 0x8001, as over
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.edge.hub import Hub
 
 UP = "nrmm/v1/+/up"
+PLAIN_PORT, TLS_PORT = 1883, 8883
 RETRY_S = 1.0
 MOST_PAYLOAD = 64 * 1024  # some thirty of the longest packets; a larger message is not a terminal's
 MOST_QUEUED = 10_000  # replies that wait for the broker: a second of a province; beyond, terminals send again
@@ -45,10 +47,10 @@ class Topic:
         self._binding.forget(self._terminal)
 
     def pause_reading(self) -> None:
-        self._binding.reading.clear()
+        """All topics are read together: see MqttBinding._pause."""
 
     def resume_reading(self) -> None:
-        self._binding.reading.set()
+        """As pause_reading."""
 
 
 class MqttBinding:
@@ -59,38 +61,51 @@ class MqttBinding:
         self.reading = asyncio.Event()
         self.reading.set()
         self._hub = hub
+        hub.paused_hooks.append(self._pause)
         self._url = urlsplit(url)
+        self._tls = ssl.create_default_context() if self._url.scheme == "mqtts" else None
         self._connections: dict[str, Connection] = {}
         self._replies: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MOST_QUEUED)
+
+    def _pause(self, paused: bool) -> None:
+        (self.reading.clear if paused else self.reading.set)()
 
     async def run(self) -> None:
         while True:
             try:
                 await self._serve()
-            except aiomqtt.MqttError as error:
-                log.warning("mqtt broker not reachable", error=str(error))
+            except Exception as error:
+                for cause in error.exceptions if isinstance(error, ExceptionGroup) else [error]:
+                    if isinstance(cause, aiomqtt.MqttError):
+                        log.warning("mqtt broker not reachable", error=str(cause))
+                    else:
+                        log.exception("mqtt failed; connecting again", exc_info=cause)
             self.connected = False
             await asyncio.sleep(RETRY_S)
 
     async def _serve(self) -> None:
         url = self._url
-        async with aiomqtt.Client(
-            url.hostname or "127.0.0.1",
-            url.port or 1883,
-            username=unquote(url.username) if url.username else None,
-            password=unquote(url.password) if url.password else None,
-            max_queued_incoming_messages=MOST_QUEUED,
-        ) as client:
+        async with (
+            aiomqtt.Client(
+                url.hostname or "127.0.0.1",
+                url.port or (PLAIN_PORT if self._tls is None else TLS_PORT),
+                username=unquote(url.username) if url.username else None,
+                password=unquote(url.password) if url.password else None,
+                max_queued_incoming_messages=MOST_QUEUED,
+                tls_context=self._tls,
+            ) as client,
+            asyncio.TaskGroup() as both,  # neither goes on without the other
+        ):
             await client.subscribe(UP, qos=1)
             self.connected = True
             log.info("mqtt topics read", broker=url.hostname, topic=UP)
-            sender = asyncio.create_task(self._send(client))
-            try:
-                async for message in client.messages:
-                    await self.reading.wait()
-                    self._take(str(message.topic).split("/")[2], bytes(message.payload or b""))
-            finally:
-                sender.cancel()
+            both.create_task(self._read(client))
+            both.create_task(self._send(client))
+
+    async def _read(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            await self.reading.wait()
+            self._take(str(message.topic).split("/")[2], bytes(message.payload or b""))
 
     def _take(self, terminal: str, payload: bytes) -> None:
         if not payload or len(payload) > MOST_PAYLOAD:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OK = 0
-ALREADY_REGISTERED = 3
 NO_SUCH_TERMINAL = 4
 _CODE_BYTES = 10  # 80 bits as 16 characters of base32: short enough for every terminal's memory, not to be guessed
 FIRST_GENERATION = 1
@@ -38,14 +37,24 @@ class Registry:
             kept = json.loads(path.read_text())
             self._take(kept["version"], kept["terminals"])
 
-    def replace(self, version: int, terminals: list[list[Any]]) -> None:
-        """Takes a whole new snapshot, [identity, generation, state] each, and keeps it on disk."""
+    def replace(self, version: int, terminals: list[list[Any]]) -> set[str]:
+        """Takes a whole new snapshot, [identity, generation, state] each, and keeps it on disk.
+
+        Returns whose codes are no longer good: they were removed or revoked, or have another generation. Who was only
+        enrolled here and is not in the snapshot yet is none of them.
+        """
+        before, revoked = self.generations, self.revoked
         self._take(version, terminals)
+        withdrawn = {
+            identity for identity, generation in before.items() if self.generations.get(identity) != generation
+        }
+        withdrawn |= self.revoked - revoked
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(f".{os.getpid()}")
         with scratch.open("w") as file:
             json.dump({"version": version, "terminals": terminals}, file)
         scratch.replace(self.path)
+        return withdrawn
 
     def _take(self, version: int, terminals: list[list[Any]]) -> None:
         self.version = version

@@ -10,6 +10,8 @@ import orjson
 import structlog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
@@ -21,15 +23,19 @@ log = structlog.get_logger()
 
 
 class RegistrySync:
-    """``current``: the edge has heard from the database's side since it started; ``known``: it has a registry at all."""
+    """``current``: the edge has heard from the database's side since it started; ``known``: it has a registry at all.
 
-    def __init__(self, client: Client, registry: Registry) -> None:
+    ``withdrawn`` is called with the terminals whose codes are no longer good.
+    """
+
+    def __init__(self, client: Client, registry: Registry, withdrawn: Callable[[set[str]], None]) -> None:
         self.current = False
         self.known = asyncio.Event()
         if registry.version:
             self.known.set()
         self._client = client
         self._registry = registry
+        self._withdrawn = withdrawn
         self._nudged = asyncio.Event()
 
     async def run(self) -> None:
@@ -62,7 +68,7 @@ class RegistrySync:
         while True:
             request = orjson.dumps({"from": len(terminals), "have": self._registry.version, "version": version})
             page = orjson.loads((await self._client.request("registry.get", request, timeout=3)).data)
-            if page["version"] == self._registry.version and self.current:
+            if page["version"] == self._registry.version:
                 return
             if version is not None and page["version"] != version:  # it changed while we were reading
                 terminals, version = [], None
@@ -70,5 +76,5 @@ class RegistrySync:
             version = page["version"]
             terminals += page["terminals"]
             if len(terminals) >= page["total"]:
-                self._registry.replace(version, terminals)
+                self._withdrawn(self._registry.replace(version, terminals))
                 return

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """Columns by slot; ``connections[slot]`` is the socket's object or None."""
+    """Columns by slot; ``connections[slot]`` is the socket's object or None.
+
+    heard: when it last said anything; since: since when it is not authenticated (monotonic seconds). by_device: the slot
+    that speaks for a device; every authenticated slot is there, or was replaced by a newer one.
+    """
 
     def __init__(self) -> None:
         self.connections: list[Connection | None] = []
@@ -40,6 +44,7 @@ class Sessions:
         self.partition: NDArray[np.int32] = wider("partition", "<i4")  # type: ignore[assignment]
         self.serial: NDArray[np.int64] = wider("serial", "<i8")  # type: ignore[assignment]
         self.heard: NDArray[np.float64] = wider("heard", "<f8")  # type: ignore[assignment]
+        self.since: NDArray[np.float64] = wider("since", "<f8")  # type: ignore[assignment]
 
     def open(self, connection: Connection, now: float) -> int:
         """A slot for this connection; ``now`` is monotonic seconds."""
@@ -53,26 +58,37 @@ class Sessions:
                 self._grow(2 * len(self.generation))
         self.generation[slot] += 1
         self.authenticated[slot] = False
+        self.device[slot] = 0
         self.serial[slot] = 0
-        self.heard[slot] = now
+        self.heard[slot] = self.since[slot] = now
         return slot
 
     def close(self, slot: int) -> None:
-        if self.by_device.get(int(self.device[slot])) == slot and self.authenticated[slot]:
-            del self.by_device[int(self.device[slot])]
-        self.authenticated[slot] = False
+        self.release(slot)
         self.connections[slot] = None
         self.generation[slot] += 1
         self._free.append(slot)
 
     def authenticate(self, slot: int, device: int, partition: int, phone_hi: int, phone_lo: int) -> int | None:
         """From now on this slot speaks for the device; returns the slot that did so before, which must be closed."""
+        self.release(slot)
         before = self.by_device.get(device)
         self.authenticated[slot] = True
         self.device[slot], self.partition[slot] = device, partition
         self.phone_hi[slot], self.phone_lo[slot] = phone_hi, phone_lo
         self.by_device[device] = slot
-        return before if before != slot else None
+        return before
+
+    def release(self, slot: int) -> None:
+        """From now on this slot speaks for nobody; its time as a stranger begins with its last word."""
+        if not self.authenticated[slot]:
+            return
+        device = int(self.device[slot])
+        if self.by_device.get(device) == slot:  # or a newer connection of the same terminal has it
+            del self.by_device[device]
+        self.authenticated[slot] = False
+        self.device[slot] = 0
+        self.since[slot] = self.heard[slot]
 
     def next_serials(self, slot: int, count: int) -> int:
         """The first of ``count`` consecutive platform serial numbers of this session (JT/T 808 wraps at 65535)."""

@@ -57,3 +57,15 @@ def test_open_enrolment_survives_a_restart(tmp_path):
     again.replace(9, [["777", 1, "revoked"]])
     assert not again.verify("777", code)
     assert again.register("777", {})[0] == NO_SUCH_TERMINAL
+
+
+def test_a_new_snapshot_says_whose_code_is_no_longer_good(tmp_path):
+    """Removed, revoked or of another generation: named. Unchanged, new, or only enrolled here: not."""
+    registry = Registry(tmp_path / "r.json", KEY, enrol=True)
+    registry.replace(1, [[name, 1, "registered"] for name in ("kept", "removed", "revoked", "moved")])
+    registry.register("enrolled", {})
+    registry.register("enrolled and revoked", {})
+    again = [["kept", 1, "registered"], ["revoked", 1, "revoked"], ["moved", 2, "registered"],
+             ["new", 1, "registered"], ["enrolled and revoked", 1, "revoked"]]  # fmt: skip
+    assert registry.replace(2, again) == {"removed", "revoked", "moved", "enrolled and revoked"}
+    assert registry.replace(3, [*again, ["enrolled", 1, "registered"]]) == set()

@@ -1,0 +1,132 @@
+"""The registry on its way from the database to an edge: asked for once, applied at once, and by whatever trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import nats.errors
+import psycopg
+import pytest
+
+from gateway import registry_feed
+from gateway.edge import registry_sync
+from gateway.edge.registry import Registry
+from gateway.edge.registry_sync import RegistrySync
+from gateway.registry_feed import PAGE, RegistryFeed
+from tests.plugins.edge import KEY
+
+
+class Feed:
+    """A client of the edge, whose requests the real feed answers. It counts them."""
+
+    def __init__(self, version: int, terminals: list) -> None:
+        self.feed = RegistryFeed(self, "")
+        self.feed._version, self.feed._terminals = version, terminals
+        self.asked = 0
+        self.nudge = None
+
+    async def subscribe(self, subject, cb):
+        self.nudge = cb
+
+    async def request(self, subject, data, timeout):  # noqa: ASYNC109  as nats-py has it
+        self.asked += 1
+        await asyncio.sleep(0)
+        answers: list[bytes] = []
+
+        async def respond(answer: bytes) -> None:
+            answers.append(answer)
+
+        await self.feed._answer(SimpleNamespace(data=data, respond=respond))
+        return SimpleNamespace(data=answers[0])
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "registry.json", KEY, enrol=False)
+
+
+async def run_for(sync, seconds=0.2):
+    task = asyncio.create_task(sync.run())
+    await asyncio.sleep(seconds)
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_unchanged_registry_is_asked_for_once(registry):
+    """After a restart with the same version on disk, one question is enough; it does not spin."""
+    terminals = [["138", 1, "registered"]]
+    registry.replace(5, terminals)
+    client = Feed(5, terminals)
+    sync = RegistrySync(client, Registry(registry.path, KEY, enrol=False), lambda _: None)
+    await run_for(sync)
+    assert client.asked == 1
+    assert sync.current
+
+
+async def test_pages_are_joined(registry):
+    """A registry of several pages is taken whole, and once."""
+    terminals = [[str(i), 1, "registered"] for i in range(PAGE * 2 + 5)]
+    client = Feed(7, terminals)
+    await run_for(RegistrySync(client, registry, lambda _: None), 1)
+    assert client.asked == 3
+    assert len(registry.generations) == len(terminals)
+
+
+async def test_what_was_withdrawn_is_told(registry):
+    """A nudge brings the new snapshot, and who lost their code is handed on."""
+    client = Feed(1, [["138", 1, "registered"], ["139", 1, "registered"]])
+    withdrawn: list[str] = []
+    sync = RegistrySync(client, registry, withdrawn.extend)
+    task = asyncio.create_task(sync.run())
+    await asyncio.wait_for(sync.known.wait(), 5)
+    assert withdrawn == []
+    client.feed._version, client.feed._terminals = 2, [["138", 1, "revoked"], ["139", 1, "registered"]]
+    await client.nudge(None)
+    await asyncio.sleep(0.1)
+    assert withdrawn == ["138"]
+    task.cancel()
+
+
+async def test_a_feed_that_is_away_is_asked_again(registry, monkeypatch):
+    """Errors of the log's connection end nothing."""
+    monkeypatch.setattr(registry_sync, "RETRY_S", 0.01)
+    client = Feed(1, [["138", 1, "registered"]])
+    answer = client.request
+    errors = [TimeoutError(), nats.errors.NoRespondersError(), nats.errors.ConnectionReconnectingError()]
+
+    async def request(*words, **more):
+        if errors:
+            raise errors.pop(0)
+        return await answer(*words, **more)
+
+    client.request = request
+    sync = RegistrySync(client, registry, lambda _: None)
+    await run_for(sync)
+    assert sync.known.is_set()
+
+
+async def test_the_feed_survives_anything(monkeypatch):
+    """Whatever its round raises, the feed goes round again."""
+    monkeypatch.setattr(registry_feed, "RETRY_S", 0.01)
+    errors = [psycopg.OperationalError("away"), psycopg.InterfaceError("odd"), nats.errors.ConnectionClosedError(),
+              ZeroDivisionError("ours")]  # fmt: skip
+    tried: list[str] = []
+
+    async def connect(*_, **__):
+        if errors:
+            tried.append(repr(errors[0]))
+            raise errors.pop(0)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", connect)
+    subscribed: list[str] = []
+
+    async def subscribe(subject, cb):
+        subscribed.append(subject)
+        return object()
+
+    await run_for(RegistryFeed(SimpleNamespace(subscribe=subscribe), ""))
+    assert len(tried) == 4
+    assert subscribed == ["registry.get"], "and answers once"
