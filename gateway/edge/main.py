@@ -93,6 +93,7 @@ class Edge:
         self.failed = False
         self.mqtt: MqttBinding | None = None
         self._role = "mqtt" if mqtt else "edge"
+        self._listening = False
         self._refusal_told = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -129,6 +130,7 @@ class Edge:
         server = await asyncio.get_running_loop().create_server(
             self._accept, settings.jt808_host, settings.jt808_port, backlog=BACKLOG, reuse_port=True, ssl=tls
         )
+        self._listening = True
         log.info("edge listens", host=settings.jt808_host, port=settings.jt808_port, tls=tls is not None,
                  terminals=len(self.registry.generations))  # fmt: skip
         return server
@@ -175,6 +177,8 @@ class Edge:
             return f"the log takes no batches{trouble} | 日志不接收数据，正在重试"
         if self.settings.enrolment == "strict" and not self.sync.known.is_set():
             return "no registry yet: waiting for the api | 尚未取得终端登记表"
+        if self.mqtt is None and not self._listening:
+            return "not listening yet | 尚未开始监听"
         if self.mqtt is not None and not self.mqtt.connected:
             return "the MQTT broker is not connected | 未连接 MQTT 服务器"
         return None
