@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import numpy as np
@@ -12,10 +13,10 @@ import uvloop
 from columns.identity import device_of, partition_of
 from gateway.edge import hub as hub_module
 from gateway.edge.connection import Connection
-from gateway.edge.part import MAX_BYTES
 from protocols.jt808 import terminal
 from tests.plugins.edge import until
 
+LARGEST = 272 * 1024  # 256 KiB, a packet, and the header
 A, B = "13811111111", "13822222222"
 
 
@@ -79,7 +80,7 @@ async def test_a_large_linger_is_cut_by_bytes(edge_bench, partitions):
     bench.hub.flush()
     assert bench.hub.appender.pending > sent * 34 * 70
     await bench.settle()
-    assert max(len(data) for _, data, _ in bench.log.messages) < MAX_BYTES + 8192
+    assert max(len(data) for _, data, _ in bench.log.messages) < LARGEST
     assert np.unique(bench.log.devices, return_counts=True)[1].tolist() == [sent // 4 * 34] * 4
     for one in callers:
         assert one.results(0x0704) == [0] * (sent // 4)
@@ -97,7 +98,7 @@ async def test_a_linger_of_registrations_is_cut_by_bytes(edge_bench):
     for batch in bench.log.batches:
         assert all(len(record["plate"]) == 64 for record in batch.sessions)
     assert sum(len(batch.sessions) for batch in bench.log.batches) == 500
-    assert max(len(data) for _, data, _ in bench.log.messages) < MAX_BYTES + 8192
+    assert max(len(data) for _, data, _ in bench.log.messages) < LARGEST
 
 
 async def test_who_reports_and_hangs_up_is_stored(edge_bench):
@@ -158,50 +159,61 @@ async def test_pausing_and_resuming(edge_bench, monkeypatch):
     assert bench.sessions.since[slot] > 0
 
 
+def on_uvloop(make_bench, scene) -> None:
+    """Runs scene(bench, connect) on a loop of the edge's kind; ``connect()`` opens a socket to the bench's hub."""
+
+    async def run() -> None:
+        bench = make_bench()
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(bench.hub), "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        clients: list[socket.socket] = []
+
+        def connect() -> socket.socket:
+            clients.append(socket.create_connection(address))
+            clients[-1].setblocking(False)
+            return clients[-1]
+
+        try:
+            await scene(bench, connect)
+        finally:
+            for connection in filter(None, bench.sessions.connections):
+                connection.transport.abort()
+            for one in clients:
+                one.close()
+            server.close()
+            await asyncio.sleep(0.05)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+
 def test_a_new_connection_is_not_read_while_reading_is_paused(edge_bench):
     """On uvloop, which begins to read after connection_made whatever was said before: not a byte is taken."""
 
-    async def scene() -> None:
-        bench = edge_bench()
+    async def scene(bench, connect) -> None:
         taken: list[bytes] = []
         bench.hub.add = lambda _, data: taken.append(data)
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(bench.hub), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
         bench.hub.paused = True
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(bench.caller(A).report())
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 5)
-        await asyncio.sleep(0.05)
+        for _ in range(20):
+            connect().send(b"\x7e\x01\x7e" * 100)
+        await until(lambda: bench.hub.counts["closed_paused"] == 20 and len(bench.sessions) == 0)
         assert taken == []
         bench.hub.paused = False
-        _, again = await asyncio.open_connection("127.0.0.1", port)
-        again.write(b"\x7e\x7e")
+        connect().send(b"\x7e\x7e")
         await until(lambda: taken)
-        for one in (writer, again):
-            one.close()
-        server.close()
-        await asyncio.sleep(0.05)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scene(), 20))
+    on_uvloop(edge_bench, scene)
 
 
 def test_a_report_and_a_hang_up_over_a_socket(edge_bench):
     """The same as above on a real uvloop socket: data and end of file arrive together."""
 
-    async def scene() -> None:
-        bench = edge_bench()
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(bench.hub), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        one = bench.caller(A)
-        writer.write(one.authenticate() + one.report())
-        writer.close()
+    async def scene(bench, connect) -> None:
+        one, client = bench.caller(A), connect()
+        client.send(one.authenticate() + one.report())
+        client.close()
         await until(lambda: bench.log.devices)
         assert bench.log.devices == [device_of(A)]
-        server.close()
-        await asyncio.sleep(0.05)
+        one.lost()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(scene(), 20))
+    on_uvloop(edge_bench, scene)
