@@ -34,7 +34,8 @@ async def run(settings: Settings, *, demo: bool) -> None:
     """Runs until SIGTERM or SIGINT (uvicorn's own handlers)."""
     conninfo = database_url(settings, "api")
     client = await connect(nats_url(settings, "api"), "api")
-    health = Health(client)
+    roles = ("edge", "worker", "mqtt") if settings.mqtt_url else ("edge", "worker")
+    health = Health(client, roles)
     await health.listen()
     feed = asyncio.get_running_loop().create_task(RegistryFeed(client, conninfo).run())
     app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health)

@@ -35,7 +35,7 @@ class Settings:
     """PEM files; with them the terminals' port speaks TLS only."""
     jt808_tls_key: str = ""
     mqtt_url: str = ""
-    """mqtt://USER:PASSWORD@HOST:PORT of a broker whose topics nrmm/v1/TERMINAL/up are read too; empty: off."""
+    """mqtt:// or mqtts://USER:PASSWORD@HOST:PORT of a broker whose topics nrmm/v1/TERMINAL/up are read too; empty: off."""
     http_host: str = "127.0.0.1"
     http_port: int = 8808
     http_tls_cert: str = ""

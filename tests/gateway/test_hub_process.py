@@ -98,8 +98,11 @@ async def test_a_terminal_that_came_to_another_edge_is_closed_here(edge):
 
 async def test_an_edge_says_why_it_is_not_ready(edge):
     """In two languages, with words around what a library said."""
-    one = edge(enrolment="open")
+    one = edge(enrolment="open", jt808_port=0)
+    assert one.status()["reason"] == "not listening yet | 尚未开始监听"
+    server = await one.listen()
     assert one.status()["ready"]
+    server.close()
     one.log.trouble = "TimeoutError()"
     assert one.status()["reason"] == "the log takes no batches (TimeoutError()) | 日志不接收数据，正在重试"
     one.hub.paused, one.log.trouble = True, None
