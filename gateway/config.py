@@ -159,10 +159,6 @@ def _known(name: str, origin: str) -> str:
     raise click.UsageError(f"{origin}: unknown setting; did you mean {shown}? | {origin}：未知配置项，是否为 {shown}？")
 
 
-# Variables of ours that are not settings: what the supervisor hands to its children.
-INTERNAL = {"LEZGATE_SECRETS", "LEZGATE_TEST_NODE"}
-
-
 def load(
     path: str | None = None, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -178,7 +174,7 @@ def load(
             name = _known(key, f"{path}: {key}")
             values[name] = _convert(name, value, f"{path}: {key}")
     for key, value in (os.environ if environ is None else environ).items():
-        if key.startswith(PREFIX) and key not in INTERNAL:
+        if key.startswith(PREFIX):
             name = _known(key.removeprefix(PREFIX).lower(), key)
             values[name] = _convert(name, value, key)
     values |= {key: value for key, value in (flags or {}).items() if value is not None}

@@ -15,7 +15,7 @@ from protocols.jt808.phone import identity
 from tests.plugins.terminals import Terminal
 
 ROOT = Path(__file__).parents[2]
-VECTORS = Path(os.environ.get("LEZGATE_TEST_VECTORS", ROOT.parent / "shared" / "vectors"))
+VECTORS = Path(os.environ.get("JT808_VECTORS", ROOT.parent / "shared" / "vectors"))
 CHINA = timezone(timedelta(hours=8))
 OPEN = {"enrolment": "open"}
 
@@ -130,7 +130,7 @@ def test_a_synthetic_capture(gateway, edition):
 def test_real_frames(gateway):
     """Frames that public projects captured from real terminals arrive as what they say."""
     if not VECTORS.is_dir():
-        pytest.skip(f"no frames of public origin at {VECTORS}: LEZGATE_TEST_VECTORS names their folder")
+        pytest.skip(f"no frames of public origin at {VECTORS}: JT808_VECTORS names their folder")
     frames = []
     for path in sorted(VECTORS.glob("*.jsonl")):
         for line in path.read_text().splitlines():
