@@ -6,7 +6,7 @@ an acknowledgement may come back from the log after its connection has closed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,21 +30,21 @@ class Sessions:
         self._grow(1024)
 
     def _grow(self, size: int) -> None:
-        def wider(name: str, dtype: str) -> NDArray[np.generic]:
+        def wider(name: str, dtype: str) -> NDArray[Any]:
             old = getattr(self, name, np.empty(0, dtype))
             new = np.zeros(size, dtype)
             new[: len(old)] = old
             return new
 
-        self.generation: NDArray[np.int64] = wider("generation", "<i8")  # type: ignore[assignment]
-        self.authenticated: NDArray[np.bool_] = wider("authenticated", "?")  # type: ignore[assignment]
-        self.phone_hi: NDArray[np.uint16] = wider("phone_hi", "<u2")  # type: ignore[assignment]
-        self.phone_lo: NDArray[np.uint64] = wider("phone_lo", "<u8")  # type: ignore[assignment]
-        self.device: NDArray[np.int64] = wider("device", "<i8")  # type: ignore[assignment]
-        self.partition: NDArray[np.int32] = wider("partition", "<i4")  # type: ignore[assignment]
-        self.serial: NDArray[np.int64] = wider("serial", "<i8")  # type: ignore[assignment]
-        self.heard: NDArray[np.float64] = wider("heard", "<f8")  # type: ignore[assignment]
-        self.since: NDArray[np.float64] = wider("since", "<f8")  # type: ignore[assignment]
+        self.generation: NDArray[np.int64] = wider("generation", "<i8")
+        self.authenticated: NDArray[np.bool_] = wider("authenticated", "?")
+        self.phone_hi: NDArray[np.uint16] = wider("phone_hi", "<u2")
+        self.phone_lo: NDArray[np.uint64] = wider("phone_lo", "<u8")
+        self.device: NDArray[np.int64] = wider("device", "<i8")
+        self.partition: NDArray[np.int32] = wider("partition", "<i4")
+        self.serial: NDArray[np.int64] = wider("serial", "<i8")
+        self.heard: NDArray[np.float64] = wider("heard", "<f8")
+        self.since: NDArray[np.float64] = wider("since", "<f8")
 
     def open(self, connection: Connection, now: float) -> int:
         """A slot for this connection; ``now`` is monotonic seconds."""

@@ -150,7 +150,8 @@ class Partition:
                 messages = [message for message in messages if message[0] <= self.sequence]
                 if messages:
                     self._memory.recall(deciding.gather(messages, {}).positions)
-                elif time.monotonic() > deadline and reader.after == start:
+                    deadline = time.monotonic() + RECALL_S
+                elif time.monotonic() > deadline:
                     raise Stopped(
                         f"the log does not give what the offset {self.sequence} has seen"
                         " | 日志缺少已处理位置之前的数据，已停止处理"
