@@ -36,6 +36,13 @@ class Quality(IntFlag):
     ZERO = 16
     OUT_OF_RANGE = 32
     JUMP = 64
+    UNVERIFIED = 128
+    """Any authentication code was accepted from this terminal (trust=legacy): a good fix, of a sender unproven."""
+    DISPUTED = 256
+    """Two terminals claim this identity and each throws the other out: nothing is decided on its word."""
+
+
+_FAULTS = np.uint16(0xFFFF ^ Quality.UNVERIFIED)
 
 
 NO_MILEAGE = -1
@@ -58,7 +65,7 @@ DTYPES: dict[str, str] = {
     "satellites": "<i2",
     "serial": "<u2",
     "source": "<u1",
-    "quality": "<u1",
+    "quality": "<u2",
 }
 
 
@@ -81,7 +88,7 @@ class Positions:
     satellites   int16    NO_SATELLITES where not reported
     serial       uint16   serial number of the packet
     source       uint8    Source
-    quality      uint8    Quality bits
+    quality      uint16   Quality bits
     extras       Ragged   the raw additional items, undecoded
     """
 
@@ -101,8 +108,14 @@ class Positions:
     satellites: NDArray[np.int16]
     serial: NDArray[np.uint16]
     source: NDArray[np.uint8]
-    quality: NDArray[np.uint8]
+    quality: NDArray[np.uint16]
     extras: Ragged
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Whether each row is a fix that may be judged: UNVERIFIED alone doesn't keep it from that."""
+        judged: NDArray[np.bool_] = (self.quality & _FAULTS) == 0
+        return judged
 
     def __len__(self) -> int:
         return len(self.time)

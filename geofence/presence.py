@@ -61,7 +61,7 @@ def decide(state: State, fence: Fence, machines: Machines, positions: Positions)
     """
     if state.generation != fence.generation:
         raise ValueError("the state knows another fence: call state.refence(fence) first")
-    good = np.flatnonzero(positions.quality == 0)
+    good = np.flatnonzero(positions.good)
     devices, slots, rows = _in_order(state, positions, good)
     # Terminals without a row to judge drop out; of the others, where each one's last row is.
     ends = np.flatnonzero(np.append(rows.group[1:] != rows.group[:-1], True)) if len(rows.row) else rows.row

@@ -1,7 +1,8 @@
-"""Writer: acknowledgements as columns, then one write per connection."""
+"""Writer: acknowledgements as columns, then one write per terminal."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from columns.outcome import Outcome
-    from gateway.edge.sessions import Sessions
+    from gateway.edge.hub import Hub
     from protocols.jt808.header import Packets
 
 
 class Writer:
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._sessions = hub.sessions
 
     def acknowledge(
         self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64], generations: NDArray[np.int64],
@@ -32,7 +34,7 @@ class Writer:
         if not len(rows):
             return
         if (slots[1:] < slots[:-1]).any():
-            order = np.argsort(slots, kind="stable")
+            order = slots.argsort(kind="stable")
             rows, slots = rows[order], slots[order]
         first = np.flatnonzero(np.diff(slots, prepend=-1))
         who = slots[first]
@@ -42,16 +44,35 @@ class Writer:
         sessions.serial[who] = (before + counts) & 0xFFFF
         results = np.full(len(rows), outcome, np.uint8)
         frames = acknowledge(packets, rows, results, serials.astype(np.uint16))
-        data = frames.blob.tobytes()
-        bounds = frames.offsets[first].tolist()
-        bounds.append(len(data))
-        connections = sessions.connections
-        for k, slot in enumerate(who.tolist()):
-            connection = connections[slot]
+        self._send(who, frames.blob.tobytes(), frames.offsets[first].tolist())
+
+    def _send(self, who: NDArray[np.int64], data: bytes, begins: list[int]) -> None:
+        """Writes data[begins[k]:begins[k + 1]] to each slot; to a polled socket without a detour."""
+        write = os.write
+        stuck: list[int] = []
+        ends = begins[1:]
+        ends.append(len(data))
+        for k, (fd, begin, end) in enumerate(zip(self._sessions.fd[who].tolist(), begins, ends, strict=True)):
+            if fd < 0:
+                self._hand(int(who[k]), data[begin:end])
+                continue
+            try:
+                if write(fd, data[begin:end]) != end - begin:
+                    stuck.append(k)
+            except BlockingIOError:
+                stuck.append(k)
+            except OSError:  # it is gone; the reading side hears of it
+                continue
+        for k in stuck:
+            connection = self._sessions.connections[who[k]]
             if connection is not None:
-                connection.transport.write(data[bounds[k] : bounds[k + 1]])
+                self._hub.drop(connection, "slow_reader")
+
+    def _hand(self, slot: int, data: bytes) -> None:
+        connection = self._sessions.connections[slot]
+        if connection is not None and not connection.dropped:
+            connection.transport.write(data)
 
     def write(self, slot: int, generation: int, data: bytes) -> None:
-        connection = self._sessions.connections[slot]
-        if connection is not None and self._sessions.generation[slot] == generation:
-            connection.transport.write(data)
+        if self._sessions.generation[slot] == generation:
+            self._hand(slot, data)

@@ -1,27 +1,45 @@
-"""Connection: the shell around one socket. It cuts and hands over; it decides nothing."""
+"""Connection: who is at the other end, whatever carries the bytes. It cuts and hands over; it decides nothing.
+
+A polled socket is cut by the poller; what comes through asyncio's own transports (TLS, MQTT topics) is cut here.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import time
+from typing import TYPE_CHECKING, Protocol, cast
 
-from protocols.jt808.framing import split
+from protocols.jt808.framing import FLAG, split
 from protocols.jt808.session import Session
 
 if TYPE_CHECKING:
     from gateway.edge.hub import Hub
 
-_FLAG = 0x7E
+MOST_TERMINALS = 5000  # on one connection: more than a county's machines behind one forwarding platform
+_NOBODY: dict[str, tuple[Session, int]] = {}  # shared by all that have no guests; never written to
+
+
+class Transport(Protocol):
+    """What carries a connection's bytes: a polled socket, one of asyncio's (TLS), or an MQTT topic."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 class Connection(asyncio.Protocol):
-    """One terminal's socket. ``left``: the bytes of a packet that is not complete yet (bounded by framing).
+    """One connection. ``left``: the bytes of a packet that is not complete yet (bounded by framing).
 
-    ``dropped``: the hub has ended it; the socket is lost a moment later.
+    ``dropped``: the hub has ended it; the socket is lost a moment later. ``guests``: further terminals that authenticated
+    on it (a forwarding platform's), the session and the slot of each by identity.
     """
 
-    __slots__ = ("dropped", "hub", "left", "session", "slot", "transport")
-    transport: asyncio.Transport
+    __slots__ = ("_arriving", "dropped", "guests", "hub", "left", "session", "slot", "transport")
+    transport: Transport
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -29,14 +47,21 @@ class Connection(asyncio.Protocol):
         self.slot = -1
         self.dropped = False
         self.session: Session | None = None
+        self.guests = _NOBODY
+        self._arriving: Session | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one, but not by inheritance
+    def connection_made(self, transport: asyncio.BaseTransport | Transport) -> None:
+        self.transport = cast("Transport", transport)  # uvloop's is one, but not by inheritance
         self.hub.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.left or data[-1] != _FLAG:
+        if self.left or data[-1] != FLAG:
             data, self.left = split(self.left, data)
+            half = self.hub.sessions.half
+            if not self.left:
+                half[self.slot] = 0
+            elif data or not half[self.slot]:
+                half[self.slot] = time.monotonic()
             if not data:
                 return
         self.hub.add(self, data)
@@ -48,8 +73,43 @@ class Connection(asyncio.Protocol):
         """64 KiB of unread acknowledgements are over 3,000 reports: this terminal does not read. It will resend."""
         self.hub.drop(self, "slow_reader")
 
-    def conversation(self) -> Session:
-        """Most connections talk once, then send telemetry for days."""
-        if self.session is None:
-            self.session = Session()
-        return self.session
+    def conversation(self, identity: str) -> Session:
+        """The session that a packet of this terminal belongs to.
+
+        The first terminal of a connection has ``session``; beside one that is authenticated, another has its own.
+        """
+        first = self.session
+        if first is None:
+            first = self.session = Session()
+        if first.identity is None or first.identity == identity:
+            return first
+        guest = self.guests.get(identity)
+        if guest is not None:
+            return guest[0]
+        if self._arriving is None:
+            self._arriving = Session()
+        return self._arriving
+
+    def slot_of(self, identity: str) -> int:
+        """The slot that speaks, or would speak, for this terminal here."""
+        guest = self.guests.get(identity)
+        return self.slot if guest is None else guest[1]
+
+    @property
+    def full(self) -> bool:
+        """Whether no further terminal may authenticate here."""
+        return len(self.guests) >= MOST_TERMINALS
+
+    def seat(self, identity: str, session: Session, slot: int) -> None:
+        """The session, which was arriving, is from now on the guest of this slot."""
+        if self.guests is _NOBODY:
+            self.guests = {}
+        self.guests[identity] = session, slot
+        self._arriving = None
+
+    def leave(self, slot: int) -> None:
+        """The terminal of this slot speaks here no more."""
+        if slot == self.slot:
+            self.session = None
+        else:
+            self.guests = {identity: guest for identity, guest in self.guests.items() if guest[1] != slot}

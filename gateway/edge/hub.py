@@ -2,10 +2,10 @@
 
 No Python runs per report here: chunks are joined and read by protocols.jt808.intake, checked against the sessions'
 columns, and answered by one write per connection. Only conversation packets (register, authenticate ...) are taken one
-by one, in `conversation`, and only rejects are counted one by one.
+by one, in `conversation`, and only rejects are counted one by one, in `rejected`.
 
-Back-pressure: when more than PAUSE_BYTES wait for the log, every socket stops being read until half of it is gone, and
-new ones are closed.
+Back-pressure: when more than PAUSE_BYTES wait for the log, nothing is read any more until half of it is gone, and new
+connections are closed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from columns.reason import Reason
 from gateway.edge.acknowledge import Writer
 from gateway.edge.appender import Appender
 from gateway.edge.conversation import converse
-from gateway.edge.part import MAX_BYTES, PACKET_BYTES, ROW_BYTES, Gathering, Part, pieces
+from gateway.edge.part import MAX_BYTES, PACKET_BYTES, ROW_BYTES, Part, pieces
+from gateway.edge.rejected import Rejected
 from protocols.jt808.intake import read
 
 if TYPE_CHECKING:
@@ -42,24 +43,38 @@ if TYPE_CHECKING:
 
 FLUSH_BYTES = 512 * 1024  # a linger that brings more is not waited for: columns are already long
 PAUSE_BYTES = 64 * 1024 * 1024  # about 250,000 reports: minutes of a city while the log is away
-GARBAGE_LIMIT = 200  # rejected runs in a row: whoever sends these does not speak JT/T 808
-DEAD_PER_FLUSH = 100  # dead letters are evidence, not an archive of garbage; the rest is counted only
 log = structlog.get_logger()
 
 
 class _Senders(NamedTuple):
-    """Of some packets: whether their session's own, authenticated terminal sent them; its device and partition."""
+    """Of some packets: whether an authenticated terminal of their connection sent them, and what is known of it."""
 
     known: NDArray[np.bool_]
+    slot: NDArray[np.int64]
     device: NDArray[np.int64]
     partition: NDArray[np.int32]
+    mark: NDArray[np.uint16]
+
+    def or_else(self, other: _Senders) -> _Senders:
+        """These, and the other's where these don't know."""
+        mine = self.known
+        return _Senders(
+            mine | other.known,
+            np.where(mine, self.slot, other.slot),
+            np.where(mine, self.device, other.device),
+            np.where(mine, self.partition, other.partition),
+            np.where(mine, self.mark, other.mark),
+        )
+
+    def only(self, rows: NDArray[np.bool_]) -> _Senders:
+        return _Senders(self.known[rows], self.slot[rows], self.device[rows], self.partition[rows], self.mark[rows])
 
 
 class Hub:
     """The meeting place of an edge's sockets, registry and log.
 
     announce: hears which devices authenticated here; ended: of every task that is done; paused_hooks: called with
-    whether reading is paused, when that changes, by who reads anything but sockets.
+    whether reading is paused, when that changes.
     """
 
     def __init__(
@@ -71,32 +86,30 @@ class Hub:
         self.partitions = partitions
         self.linger_s = linger_s
         self.announce = announce
-        self.writer = Writer(sessions)
+        self.writer = Writer(self)
+        self.rejects = Rejected(self)
         self.appender = Appender(log, partitions, self._stored, ended)
         self.counts: Counter[str] = Counter()
         self.paused = False
         self.paused_hooks: list[Callable[[bool], None]] = []
         self._loop = asyncio.get_running_loop()
-        self._owners: list[Connection] = []
+        self._slots: list[int] = []
         self._chunks: list[bytes] = []
         self._size = 0
-        self._garbage: Counter[int] = Counter()
 
-    # ---- sockets ------------------------------------------------------------------------------------------------
+    # ---- connections --------------------------------------------------------------------------------------------
 
     def opened(self, connection: Connection) -> None:
         connection.slot = self.sessions.open(connection, time.monotonic())
-        if (
-            self.paused
-        ):  # uvloop begins to read after connection_made, whatever was said before: the terminal comes again
+        if self.paused:  # uvloop begins to read after connection_made, whatever was said before: it comes again
             self.drop(connection, "paused")
 
     def closed(self, connection: Connection) -> None:
         if connection.slot < 0:
             return
-        if connection in self._owners:
+        if connection.slot in self._slots:
             self.flush()  # who reports and hangs up is stored: what it said needs the session that is about to go
-        self._garbage.pop(connection.slot, None)
+        self.rejects.forget(connection.slot)
         self.sessions.close(connection.slot)
         connection.slot = -1
 
@@ -107,16 +120,30 @@ class Hub:
         self.counts[f"closed_{why}"] += 1
         connection.transport.abort()
 
-    def drop_slot(self, slot: int, why: str) -> None:
-        """``why`` is "replaced" where a newer connection of the same terminal authenticated: the newest wins."""
+    def end(self, slot: int, why: str) -> None:
+        """Ends one terminal's session: its connection is closed, unless other terminals speak over it, too.
+
+        ``why`` is "replaced" where a newer connection of the same terminal authenticated: the newest wins.
+        """
         connection = self.sessions.connections[slot]
-        if connection is not None:
+        if connection is None:
+            return
+        host = self.sessions.guests.host(slot)
+        if host is None and not connection.guests:
             self.drop(connection, why)
+            return
+        self.counts[f"ended_{why}"] += 1
+        connection.leave(slot)
+        if host is None:
+            self.sessions.release(slot)
+        else:
+            self.sessions.close(slot)
 
     def add(self, connection: Connection, data: bytes) -> None:
+        """What a transport of asyncio's brought: waits for the end of the linger."""
         if not self._chunks:
             self._loop.call_later(self.linger_s, self.flush)
-        self._owners.append(connection)
+        self._slots.append(connection.slot)
         self._chunks.append(data)
         self._size += len(data)
         if self._size >= FLUSH_BYTES:
@@ -127,22 +154,27 @@ class Hub:
     def flush(self) -> None:
         if not self._chunks:
             return
-        owners, chunks, self._owners, self._chunks, self._size = self._owners, self._chunks, [], [], 0
+        slots, chunks, self._slots, self._chunks, self._size = self._slots, self._chunks, [], [], 0
+        self.take(np.array(slots, np.int64), chunks)
+
+    def take(self, hosts: NDArray[np.int64], chunks: list[bytes]) -> None:
+        """Everything that one linger brought. hosts: int64, the own slot of each chunk's connection."""
         now = time.monotonic()
         received = time.time_ns() // 1000
-        slot_of = np.fromiter((owner.slot for owner in owners), np.int64, len(owners))
         intake = read(chunks, received)
-        packets = intake.packets
-        slots = slot_of[packets.chunk]
-        self.sessions.heard[slot_of] = now
-        if self._garbage and len(packets):
-            for slot in set(slots.tolist()) & self._garbage.keys():
-                del self._garbage[slot]
+        packets, sessions = intake.packets, self.sessions
+        sessions.heard[hosts] = now
+        np.add.at(sessions.taken, hosts, np.fromiter(map(len, chunks), np.int64, len(chunks)))
+        slots = sessions.speakers(hosts[packets.chunk], packets.phone_hi, packets.phone_lo)
+        if len(sessions.guests):
+            sessions.heard[slots] = now
+        self.rejects.pardon(hosts[packets.chunk])
         before = self._senders(packets, intake.telemetry, slots)
         if len(intake.conversation):
-            converse(self, intake, owners, received)
+            converse(self, intake, hosts, received)
+            slots = sessions.speakers(hosts[packets.chunk], packets.phone_hi, packets.phone_lo)
         if len(intake.rejects) or len(intake.malformed):
-            self._reject(intake, owners, received)
+            self.rejects.take(intake, hosts, slots, received)
         if len(intake.malformed):
             self._answer(packets, intake.malformed, slots, Outcome.MALFORMED)
         if len(intake.telemetry):
@@ -155,34 +187,34 @@ class Hub:
         known: NDArray[np.bool_] = sessions.authenticated[slot]
         known &= sessions.phone_lo[slot] == packets.phone_lo[rows]
         known &= sessions.phone_hi[slot] == packets.phone_hi[rows]
-        return _Senders(known, sessions.device[slot], sessions.partition[slot])
+        return _Senders(known, slot, sessions.device[slot], sessions.partition[slot], sessions.mark[slot])
 
-    def _telemetry(self, intake: Intake[Packets], slots: NDArray[np.int64], before: _Senders) -> None:
-        """``before``: who sent the reports as far as was known before the conversation of the same linger."""
+    def _telemetry(self, intake: Intake[Packets], slots: NDArray[np.int64], senders: _Senders) -> None:
+        """``senders``: who sent the reports as far as was known before the conversation of the same linger."""
         rows, packets, positions = intake.telemetry, intake.packets, intake.positions
-        known, device, partition = before
-        if not known.all():
+        if not senders.known.all():
             # One linger may bring 0x0102 and the first report, or the last report and 0x0003: heard if either side is.
-            now = self._senders(packets, rows, slots)
-            device, partition = np.where(known, device, now.device), np.where(known, partition, now.partition)
-            known = known | now.known
-        if not known.all():
+            senders = senders.or_else(self._senders(packets, rows, slots))
+        if not senders.known.all():
+            known = senders.known
             self._refuse_strangers(packets, rows[~known], slots)
             positions = positions.take(np.flatnonzero(known[np.searchsorted(rows, positions.packet)]))
-            rows, device, partition = rows[known], device[known], partition[known]
+            rows, senders = rows[known], senders.only(known)
             if not len(rows):
                 return
         packet = np.searchsorted(rows, positions.packet)
-        positions = positions.with_columns(device=device[packet])
+        positions = positions.with_columns(device=senders.device[packet])
+        if senders.mark.any():
+            positions = positions.with_columns(quality=positions.quality | senders.mark[packet])
         held = PACKET_BYTES + packets.buffer.nbytes // len(rows)  # a row's share of what lives until it is stored
         if self.partitions == 1:
-            self._add(0, packets, rows, slots[rows], positions, held)
+            self._add(0, packets, rows, senders.slot, positions, held)
             return
         for p in range(self.partitions):
-            mine = rows[partition == p]
-            if len(mine):
-                theirs = positions.take(np.flatnonzero(partition[packet] == p))
-                self._add(p, packets, mine, slots[mine], theirs, held)
+            here = senders.partition == p
+            if here.any():
+                theirs = positions.take(np.flatnonzero(here[packet]))
+                self._add(p, packets, rows[here], senders.slot[here], theirs, held)
 
     def _add(
         self, partition: int, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64],
@@ -224,28 +256,6 @@ class Hub:
     def _answer(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64], outcome: Outcome) -> None:
         self.writer.acknowledge(packets, rows, slots[rows], self.sessions.generation[slots[rows]], outcome)
 
-    def _reject(self, intake: Intake[Packets], owners: list[Connection], received: int) -> None:
-        """Counts what became no row; of authenticated terminals it is kept, so that somebody can find out why."""
-        packets, rejects = intake.packets, intake.rejects
-        found = [
-            (owners[chunk], Reason(reason), rejects.data[i])
-            for i, (chunk, reason) in enumerate(zip(rejects.chunk.tolist(), rejects.reason.tolist(), strict=True))
-        ]
-        found += [(owners[packets.chunk[row]], Reason.BODY, packets.raw(row)) for row in intake.malformed.tolist()]
-        kept = Gathering(self.appender.add)
-        for i, (connection, reason, data) in enumerate(found):
-            self.count(reason)
-            slot = connection.slot
-            if slot < 0:  # dropped a moment ago, where that takes no time (a topic)
-                continue
-            self._garbage[slot] += 1
-            if self.sessions.authenticated[slot] and i < DEAD_PER_FLUSH:
-                part = kept.part(int(self.sessions.partition[slot]))
-                part.letter(int(self.sessions.device[slot]), received, reason, data)
-            if self._garbage[slot] > GARBAGE_LIMIT:
-                self.drop(connection, "garbage")
-        kept.finish()
-
     def count(self, reason: Reason, n: int = 1) -> None:
         self.counts[reason.name.lower()] += n
         self.appender.rejected[reason.name.lower()] += n
@@ -255,9 +265,8 @@ class Hub:
     def _pause(self) -> None:
         self.paused = True
         log.warning("reading paused: the log does not take our batches", pending_bytes=self.appender.pending)
-        for connection in self.sessions.connections:
-            if connection is not None:
-                connection.transport.pause_reading()
+        for connection in self._unpolled():
+            connection.transport.pause_reading()
         for hook in self.paused_hooks:
             hook(True)
 
@@ -266,9 +275,15 @@ class Hub:
         log.info("reading again")
         sessions = self.sessions
         n = len(sessions.connections)
-        sessions.heard[:n] = sessions.since[:n] = time.monotonic()  # deadlines stood still while we did not read
-        for connection in sessions.connections:
-            if connection is not None:
-                connection.transport.resume_reading()
+        now = time.monotonic()
+        sessions.heard[:n] = sessions.since[:n] = now  # deadlines stood still while we did not read
+        sessions.half[:n][sessions.half[:n] > 0] = now
+        for connection in self._unpolled():
+            connection.transport.resume_reading()
         for hook in self.paused_hooks:
             hook(False)
+
+    def _unpolled(self) -> list[Connection]:
+        """Connections whose transport reads by itself."""
+        fds = self.sessions.fd
+        return [one for slot, one in enumerate(self.sessions.connections) if one is not None and fds[slot] < 0]

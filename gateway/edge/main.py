@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import resource
 import signal
 import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,10 +16,11 @@ import orjson
 import structlog
 
 from columns.identity import device_of
-from gateway.edge.connection import Connection
 from gateway.edge.deadlines import sweep
+from gateway.edge.gate import BACKLOG, Gate, Listener, listening
 from gateway.edge.hub import Hub
 from gateway.edge.mqtt import MqttBinding
+from gateway.edge.poller import Poller
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
 from gateway.edge.sessions import Sessions
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
 
-BACKLOG = 4096
-FILES_SHARE = 0.9  # the rest is for the log, files and accepting in order to refuse
 log = structlog.get_logger()
 
 
@@ -65,13 +62,6 @@ def is_loopback(host: str) -> bool:
     return bool(found) and all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
 
 
-def raise_file_limit() -> int:
-    """The number of open connections that this process may hold."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return int(hard * FILES_SHARE)
-
-
 class Edge:
     """Owns the hub and what feeds it: the listening socket, or with ``mqtt`` the broker's topics.
 
@@ -87,14 +77,13 @@ class Edge:
         self.registry = Registry(path, auth_key(settings), enrol=settings.enrolment == "open")
         self.sync = RegistrySync(client, self.registry, self._withdrawn)
         self.sessions = Sessions()
-        self.limit = raise_file_limit()
-        self.refused = 0
         self.stopping = asyncio.Event()
         self.failed = False
         self.mqtt: MqttBinding | None = None
         self._role = "mqtt" if mqtt else "edge"
+        self.poller: Poller | None = None
+        self._doors: list[asyncio.Server | Listener] = []
         self._listening = False
-        self._refusal_told = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -121,28 +110,30 @@ class Edge:
             self.failed = True
             self.stopping.set()
 
-    async def listen(self) -> asyncio.Server:
+    async def listen(self) -> None:
+        """Opens the port: with a certificate to TLS alone, which asyncio carries, otherwise to polled sockets."""
         settings = self.settings
-        tls = None
+        loop, tls, gate = asyncio.get_running_loop(), None, Gate(self.hub)
         if settings.jt808_tls_cert:
             tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             tls.load_cert_chain(settings.jt808_tls_cert, settings.jt808_tls_key)
-        server = await asyncio.get_running_loop().create_server(
-            self._accept, settings.jt808_host, settings.jt808_port, backlog=BACKLOG, reuse_port=True, ssl=tls
-        )
+        sockets = listening(settings.jt808_host, settings.jt808_port)
+        if tls is None:
+            self.poller = poller = Poller(loop, self.hub, gate.files)
+            self._doors += [Listener(loop, gate, poller, sock) for sock in sockets]
+        else:
+            for sock in sockets:
+                self._doors.append(await loop.create_server(gate.protocol, sock=sock, backlog=BACKLOG, ssl=tls))
         self._listening = True
         log.info("edge listens", host=settings.jt808_host, port=settings.jt808_port, tls=tls is not None,
                  terminals=len(self.registry.generations))  # fmt: skip
-        return server
 
-    def _accept(self) -> asyncio.Protocol:
-        if len(self.sessions) < self.limit:
-            return Connection(self.hub)
-        self.refused += 1
-        if time.monotonic() - self._refusal_told > 1:
-            self._refusal_told = time.monotonic()
-            log.warning("connections refused: the limit of open files is near", refused=self.refused, limit=self.limit)
-        return _Refusal()
+    def close(self) -> None:
+        """Takes no more connections, and nothing more from those it has."""
+        for door in self._doors:
+            door.close()
+        if self.poller is not None:
+            self.poller.stop()
 
     def _announce(self, devices: list[int]) -> None:
         """Tells other edges that these devices speak here now: one message for all that authenticated in a linger."""
@@ -166,7 +157,7 @@ class Edge:
         for device in devices:
             slot = self.sessions.by_device.get(device)
             if slot is not None:
-                self.hub.drop_slot(slot, why)
+                self.hub.end(slot, why)
 
     def _reason(self) -> str | None:
         """Why terminals are not served now, or None."""
@@ -189,7 +180,7 @@ class Edge:
         return {
             "ready": reason is None,
             "reason": reason,
-            "connections": len(self.sessions),
+            "connections": self.sessions.connected,
             "appended_batches": hub.appender.appended_batches,
             "appended_rows": hub.appender.appended_rows,
             "append_slowest_s": round(slowest, 4),
@@ -207,11 +198,6 @@ class Edge:
             await asyncio.wait_for(self.hub.appender.close(), 5)
         except TimeoutError:
             log.warning("stopped with batches that are not on disk; their terminals will send them again")
-
-
-class _Refusal(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 async def _first(waits: set[Coroutine[Any, Any, Any]]) -> None:
@@ -233,16 +219,14 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     if settings.enrolment == "strict":
         # Without any registry every known terminal would be told that it is unknown, and some never ask again.
         await _first({edge.sync.known.wait(), stopping.wait()})
-    server = None
     if stopping.is_set():
         log.info("edge stopped before it had a registry")
     elif edge.mqtt is not None:
         edge.keep(edge.mqtt.run())
     else:
-        server = await edge.listen()
+        await edge.listen()
     await stopping.wait()
-    if server is not None:
-        server.close()
+    edge.close()
     await edge.stop()
     await client.close()
     log.info("edge stopped", **orjson.loads(orjson.dumps(edge.status()["counts"])))

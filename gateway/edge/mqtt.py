@@ -117,7 +117,7 @@ class MqttBinding:
                 self._hub.counts["mqtt_topics"] += 1
                 return
             connection = Connection(self._hub)
-            connection.connection_made(Topic(self, terminal))  # type: ignore[arg-type]
+            connection.connection_made(Topic(self, terminal))
             self._connections[terminal] = connection
         if payload[0] != FLAG and len(payload) <= MAX_WIRE:
             payload = _FLAG + escape(payload) + _FLAG

@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 OK = 0
@@ -58,15 +59,15 @@ class Registry:
 
     def _take(self, version: int, terminals: list[list[Any]]) -> None:
         self.version = version
-        self.generations = {identity: generation for identity, generation, state in terminals if state != "revoked"}
-        self.revoked = {identity for identity, _, state in terminals if state == "revoked"}
+        self.generations = {identity: generation for identity, generation, state, *_ in terminals if state != "revoked"}
+        self.revoked = {identity for identity, _, state, *_ in terminals if state == "revoked"}
         self.enrolled -= self.generations.keys() | self.revoked
 
     def code(self, identity: str, generation: int) -> str:
         digest = hmac.digest(self._key, f"{identity}/{generation}".encode(), hashlib.sha256)
         return base64.b32encode(digest[:_CODE_BYTES]).decode()
 
-    def register(self, identity: str, registration: dict[str, Any]) -> tuple[int, str]:  # noqa: ARG002
+    def register(self, identity: str, registration: Mapping[str, Any]) -> tuple[int, str]:  # noqa: ARG002
         """(result of 0x8100, authentication code or "")."""
         generation = self._generation(identity)
         if generation is None:

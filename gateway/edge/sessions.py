@@ -1,7 +1,8 @@
-"""Sessions: one row per open connection, as columns, so that a whole linger of packets is checked at once.
+"""Sessions: one row per terminal on an open connection, as columns, so that a linger of packets is checked at once.
 
-A slot is a row number and is used again after its connection has gone; ``generation`` tells the tenants apart, because
-an acknowledgement may come back from the log after its connection has closed.
+A slot is a row number and is used again after its tenant has gone; ``generation`` tells the tenants apart, because an
+acknowledgement may come back from the log after its connection has closed. A connection has one slot from the beginning,
+for its first terminal, and a guest's slot for each further one that authenticates on it.
 """
 
 from __future__ import annotations
@@ -10,41 +11,71 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gateway.edge.guests import Guests
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gateway.edge.connection import Connection
 
+_COLUMNS = {
+    "generation": "<i8",
+    "authenticated": "?",
+    "phone_hi": "<u2",
+    "phone_lo": "<u8",
+    "device": "<i8",
+    "partition": "<i4",
+    "mark": "<u2",
+    "serial": "<i8",
+    "heard": "<f8",
+    "since": "<f8",
+    "half": "<f8",
+    "taken": "<i8",
+    "fd": "<i8",
+}
+
 
 class Sessions:
-    """Columns by slot; ``connections[slot]`` is the socket's object or None.
+    """Columns by slot; ``connections[slot]`` is the connection's object or None.
 
-    heard: when it last said anything; since: since when it is not authenticated (monotonic seconds). by_device: the slot
-    that speaks for a device; every authenticated slot is there, or was replaced by a newer one.
+    mark       uint16   Quality bits that all its positions get: why their sender is not beyond doubt
+    serial     int64    the platform's next serial number for it
+    heard      float64  when it last said anything (monotonic seconds)
+    since      float64  since when it is not authenticated
+    half       float64  since when a packet of the connection has begun and not ended; 0 for none
+    taken      int64    bytes that its connection sent since the last sweep
+    fd         int64    the polled socket's descriptor, -1 for any other transport
+
+    by_device: the slot that speaks for a device; every authenticated slot is there, or was replaced by a newer one.
     """
+
+    generation: NDArray[np.int64]
+    authenticated: NDArray[np.bool_]
+    phone_hi: NDArray[np.uint16]
+    phone_lo: NDArray[np.uint64]
+    device: NDArray[np.int64]
+    partition: NDArray[np.int32]
+    mark: NDArray[np.uint16]
+    serial: NDArray[np.int64]
+    heard: NDArray[np.float64]
+    since: NDArray[np.float64]
+    half: NDArray[np.float64]
+    taken: NDArray[np.int64]
+    fd: NDArray[np.int64]
 
     def __init__(self) -> None:
         self.connections: list[Connection | None] = []
-        self._free: list[int] = []
+        self.guests = Guests()
         self.by_device: dict[int, int] = {}
+        self._free: list[int] = []
         self._grow(1024)
 
     def _grow(self, size: int) -> None:
-        def wider(name: str, dtype: str) -> NDArray[Any]:
-            old = getattr(self, name, np.empty(0, dtype))
+        for name, dtype in _COLUMNS.items():
+            old: NDArray[Any] = getattr(self, name, np.empty(0, dtype))
             new = np.zeros(size, dtype)
             new[: len(old)] = old
-            return new
-
-        self.generation: NDArray[np.int64] = wider("generation", "<i8")
-        self.authenticated: NDArray[np.bool_] = wider("authenticated", "?")
-        self.phone_hi: NDArray[np.uint16] = wider("phone_hi", "<u2")
-        self.phone_lo: NDArray[np.uint64] = wider("phone_lo", "<u8")
-        self.device: NDArray[np.int64] = wider("device", "<i8")
-        self.partition: NDArray[np.int32] = wider("partition", "<i4")
-        self.serial: NDArray[np.int64] = wider("serial", "<i8")
-        self.heard: NDArray[np.float64] = wider("heard", "<f8")
-        self.since: NDArray[np.float64] = wider("since", "<f8")
+            setattr(self, name, new)
 
     def open(self, connection: Connection, now: float) -> int:
         """A slot for this connection; ``now`` is monotonic seconds."""
@@ -58,19 +89,47 @@ class Sessions:
                 self._grow(2 * len(self.generation))
         self.generation[slot] += 1
         self.authenticated[slot] = False
-        self.device[slot] = 0
-        self.serial[slot] = 0
+        self.device[slot] = self.serial[slot] = self.taken[slot] = self.mark[slot] = self.half[slot] = 0
         self.heard[slot] = self.since[slot] = now
+        self.fd[slot] = -1
         return slot
 
+    def guest(self, connection: Connection, phone_hi: int, phone_lo: int, now: float) -> int:
+        """A slot for a further terminal on this connection."""
+        host, slot = connection.slot, self.open(connection, now)
+        self.fd[slot] = self.fd[host]
+        self.guests.add(host, phone_hi, phone_lo, slot)
+        return slot
+
+    def speakers(
+        self, hosts: NDArray[np.int64], phone_hi: NDArray[np.uint16], phone_lo: NDArray[np.uint64]
+    ) -> NDArray[np.int64]:
+        """The slot of each packet: its connection's own, or the guest's who sent it."""
+        if not len(self.guests):
+            return hosts
+        found = self.guests.find(hosts, phone_hi, phone_lo)
+        return np.where(found < 0, hosts, found)
+
     def close(self, slot: int) -> None:
+        """The end of a tenant; of a connection's own slot, of its guests as well."""
+        if len(self.guests):
+            for guest in self.guests.of(slot):
+                self.close(guest)
+            if self.guests.host(slot) is not None:
+                self.guests.remove(slot)
         self.release(slot)
         self.connections[slot] = None
         self.generation[slot] += 1
         self._free.append(slot)
 
+    def unplug(self, slot: int) -> None:
+        """Nothing can be written to this connection's descriptor any more."""
+        self.fd[slot] = -1
+        if len(self.guests):
+            self.fd[self.guests.of(slot)] = -1
+
     def authenticate(self, slot: int, device: int, partition: int, phone_hi: int, phone_lo: int) -> int | None:
-        """From now on this slot speaks for the device; returns the slot that did so before, which must be closed."""
+        """From now on this slot speaks for the device; returns the slot that did so before, which must give it up."""
         self.release(slot)
         before = self.by_device.get(device)
         self.authenticated[slot] = True
@@ -87,7 +146,7 @@ class Sessions:
         if self.by_device.get(device) == slot:  # or a newer connection of the same terminal has it
             del self.by_device[device]
         self.authenticated[slot] = False
-        self.device[slot] = 0
+        self.device[slot] = self.mark[slot] = 0
         self.since[slot] = self.heard[slot]
 
     def next_serials(self, slot: int, count: int) -> int:
@@ -95,6 +154,11 @@ class Sessions:
         first = int(self.serial[slot])
         self.serial[slot] = (first + count) & 0xFFFF
         return first
+
+    @property
+    def connected(self) -> int:
+        """Open connections."""
+        return len(self) - len(self.guests)
 
     def __len__(self) -> int:
         return len(self.connections) - len(self._free)

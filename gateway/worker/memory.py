@@ -36,7 +36,7 @@ class Memory:
     def recall(self, positions: Positions) -> None:
         """Takes in rows that an earlier owner has decided and committed: which of them is the latest is all that counts."""
         self.recent.remember(positions)
-        good = np.flatnonzero(positions.quality == 0)
+        good = np.flatnonzero(positions.good)
         # Of equal times the first counts, as it did when it was judged.
         order = good[np.lexsort((-good, positions.time[good], positions.device[good]))]
         devices = positions.device[order]

@@ -44,15 +44,15 @@ _FIELDS = np.dtype(
     ]
 )
 
-_BAD_TIME, _FUTURE = np.uint8(Quality.BAD_TIME), np.uint8(Quality.FUTURE)
-_ZERO, _OUT_OF_RANGE = np.uint8(Quality.ZERO), np.uint8(Quality.OUT_OF_RANGE)
+_BAD_TIME, _FUTURE = np.uint16(Quality.BAD_TIME), np.uint16(Quality.FUTURE)
+_ZERO, _OUT_OF_RANGE = np.uint16(Quality.ZERO), np.uint16(Quality.OUT_OF_RANGE)
 _QUALITY_BITS = SCRAMBLED * 2 - 1
 _QUALITY_OF_STATUS = np.array(
     [
         (0 if status & FIXED else Quality.NOT_FIXED) | (Quality.ENCRYPTED if status & SCRAMBLED else 0)
         for status in range(_QUALITY_BITS + 1)
     ],
-    np.uint8,
+    np.uint16,
 )
 
 

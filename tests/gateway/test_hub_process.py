@@ -10,7 +10,7 @@ import pytest
 
 from columns.identity import device_of
 from gateway.config import Settings
-from gateway.edge import main
+from gateway.edge import gate
 from gateway.edge.main import Edge, check_enrolment, is_loopback
 from gateway.edge.mqtt import MqttBinding
 from tests.plugins.edge import KEY
@@ -21,7 +21,7 @@ ANYWHERE = "0.0.0.0"  # noqa: S104  it is what must not be allowed
 @pytest.fixture
 def edge(tmp_path, edge_bench, monkeypatch):
     """Makes an Edge around a Bench's hub; inside a test that runs in a loop."""
-    monkeypatch.setattr(main, "raise_file_limit", lambda: 1000)
+    monkeypatch.setattr(gate, "raise_file_limit", lambda: 1000)
 
     def make(*, mqtt=False, **settings):
         client = SimpleNamespace(jetstream=lambda timeout: None)
@@ -100,9 +100,9 @@ async def test_an_edge_says_why_it_is_not_ready(edge):
     """In two languages, with words around what a library said."""
     one = edge(enrolment="open", jt808_port=0)
     assert one.status()["reason"] == "not listening yet | 尚未开始监听"
-    server = await one.listen()
+    await one.listen()
     assert one.status()["ready"]
-    server.close()
+    one.close()
     one.log.trouble = "TimeoutError()"
     assert one.status()["reason"] == "the log takes no batches (TimeoutError()) | 日志不接收数据，正在重试"
     one.hub.paused, one.log.trouble = True, None
