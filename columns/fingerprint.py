@@ -26,9 +26,13 @@ _PLACES = np.arange(1, 1 + (1 << 16) // _WORD, dtype=np.uint64) * _GOLDEN
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = (x ^ (x >> _S30)) * _MUL1
-    x = (x ^ (x >> _S27)) * _MUL2
-    return x ^ (x >> _S31)
+    """In place, since x is always a result of the moment."""
+    x ^= x >> _S30
+    x *= _MUL1
+    x ^= x >> _S27
+    x *= _MUL2
+    x ^= x >> _S31
+    return x
 
 
 def fingerprints(buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -61,12 +65,17 @@ def _matrix(buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArr
     # A record of bytes has no alignment: numpy copies each from where it lies, faster than through a matrix of indices.
     everywhere = np.ndarray((len(buffer) - width + 1,), f"V{width}", buffer, 0, (1,))
     word = everywhere[starts].view("<u8").reshape(len(starts), words)
-    last, rest = np.divmod(lengths, _WORD)
-    partial = np.flatnonzero(rest)
-    word[partial, last[partial]] &= _KEEP[rest[partial]]
-    mixed = _mix(word ^ _PLACES[:words])
-    # A word of padding must not count, or a row's fingerprint would depend on the longest row beside it.
-    if shortest <= width - _WORD:
-        mixed[np.arange(words) * _WORD >= lengths[:, None]] = 0
+    if shortest == longest:
+        if longest % _WORD:
+            word[:, -1] &= _KEEP[longest % _WORD]
+        mixed = _mix(word ^ _PLACES[:words])
+    else:
+        last, rest = np.divmod(lengths, _WORD)
+        partial = np.flatnonzero(rest)
+        word[partial, last[partial]] &= _KEEP[rest[partial]]
+        mixed = _mix(word ^ _PLACES[:words])
+        # A word of padding must not count, or a row's fingerprint would depend on the longest row beside it.
+        if shortest <= width - _WORD:
+            mixed[np.arange(words) * _WORD >= lengths[:, None]] = 0
     total = mixed.sum(axis=1, dtype=np.uint64) + lengths.astype(np.uint64) * _GOLDEN
     return _mix(total).view(np.int64)

@@ -1,7 +1,7 @@
 """Acknowledgements: framed 0x8001 (8.2) for a column of packets, mixed editions, columns in and bytes out.
 
-The longest form, 2019's, is one record of 25 bytes; the 2013 form lacks five of them. Both are laid out as that record,
-then every byte is repeated 0, 1 or 2 times: left out, kept, or escaped.
+The longest form, 2019's, is one record of 25 bytes; the 2013 form lacks five of them. Both are filled in as that record,
+which is padded to whole words, then laid end to end in their own lengths, then escaped.
 """
 
 from __future__ import annotations
@@ -46,13 +46,18 @@ _RECORD = np.dtype(
         ("result", "u1"),
         ("checksum", "u1"),
         ("end", "u1"),
+        ("padding", "V7"),
     ]
 )
-_WIDTH = _RECORD.itemsize
+_WIDTH = 25
 _MODERN_ONLY = slice(5, 10)  # the version, and the first four bytes of a ten-byte phone
+_CHECKSUM = 23
 _TEMPLATE = np.zeros(1, _RECORD)
 _TEMPLATE["flag"] = _TEMPLATE["end"] = FLAG
 _TEMPLATE["message"] = GENERAL
+_KEEP = np.ones((2, _WIDTH), np.bool_)  # by v2019
+_KEEP[0, _MODERN_ONLY] = False
+_LENGTHS = _KEEP.sum(axis=1)
 
 
 def general(serial: int, message: int, result: int) -> bytes:
@@ -78,21 +83,48 @@ def acknowledge(
     record["request"] = packets.serial[rows]
     record["request_message"] = packets.message[rows]
     record["result"] = _RESULTS[results]
-    octets = record.view(np.uint8).reshape(-1, _WIDTH)
-    # The flags cancel out, and the checksum is still zero.
-    octets[:, -2] = np.bitwise_xor.reduce(octets, axis=1)
+    octets = record.view(np.uint8).reshape(-1, _RECORD.itemsize)
+    octets[:, _CHECKSUM] = _xor(record)  # the flags cancel out, the padding is zero, and so is the checksum as yet
+    return _escaped(*_laid_out(octets[:, :_WIDTH], v2019))
 
-    special = octets - np.uint8(ESCAPE) < 2  # 7d and 7e; anything below wraps around
-    special[:, 0] = special[:, -1] = False
-    times = special.view(np.uint8) + np.uint8(1)
-    times[~v2019, _MODERN_ONLY] = 0
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(times.sum(axis=1), out=offsets[1:])
-    flat = times.reshape(-1)
-    blob = np.repeat(octets.reshape(-1), flat)
-    doubled = np.flatnonzero(special)
-    if len(doubled):
-        at = np.cumsum(flat, dtype=np.int64)[doubled] - 2
-        blob[at + 1] -= np.uint8(ESCAPE - 1)  # 7d -> 01, 7e -> 02
-        blob[at] = ESCAPE
+
+def _xor(record: NDArray[np.void]) -> NDArray[np.uint8]:
+    """The XOR of each record's bytes, by words."""
+    words = record.view("<u8").reshape(-1, _RECORD.itemsize // 8)
+    folded = words[:, 0] ^ words[:, 1] ^ words[:, 2] ^ words[:, 3]
+    for half in (32, 16, 8):
+        folded ^= folded >> np.uint64(half)
+    return folded.astype(np.uint8)
+
+
+def _laid_out(octets: NDArray[np.uint8], v2019: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """(the frames end to end, each in its edition; their lengths), not escaped yet."""
+    lengths = _LENGTHS[v2019.view(np.uint8)]
+    if v2019.all():
+        return octets.reshape(-1), lengths
+    if not v2019.any():
+        return np.concatenate((octets[:, : _MODERN_ONLY.start], octets[:, _MODERN_ONLY.stop :]), axis=1).reshape(
+            -1
+        ), lengths
+    return octets[_KEEP[v2019.view(np.uint8)]], lengths
+
+
+def _escaped(frames: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Ragged:
+    """The same with 7d and 7e between the flags doubled: one byte in forty, so the frames move in one piece."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    special = frames - np.uint8(ESCAPE) < 2  # anything below wraps around
+    special[offsets[:-1]] = special[offsets[1:] - 1] = False
+    first = special.nonzero()[0]
+    if not len(first):
+        return Ragged(frames, offsets)
+    row = offsets.searchsorted(first, side="right") - 1
+    np.cumsum(lengths + np.bincount(row, minlength=len(lengths)), out=offsets[1:])
+    blob = np.empty(len(frames) + len(first), np.uint8)
+    at = first + np.arange(len(first))
+    plain = np.ones(len(blob), np.bool_)
+    plain[at] = False
+    blob[plain] = frames
+    blob[at] = ESCAPE
+    blob[at + 1] -= np.uint8(ESCAPE - 1)  # 7d -> 01, 7e -> 02
     return Ragged(blob, offsets)
