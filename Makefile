@@ -1,11 +1,12 @@
-# The five entry points of the project: run, test, setup, bench, lock. See README.md.
+# The six entry points of the project: run, test, setup, bench, fuzz, lock. See README.md.
 PYTHON ?= python3
+SECONDS ?= 600
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench lint lock clean
+.PHONY: run test setup bench fuzz lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -26,6 +27,9 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS)
 
 lint: setup
 	$(BIN)/ruff check .

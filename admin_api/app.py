@@ -13,10 +13,14 @@ from psycopg_pool import AsyncConnectionPool
 from admin_api import (
     alarms,
     audit,
+    bindings,
     console,
     districts,
     health,
     machines,
+    makers,
+    media,
+    messages,
     positions,
     problems,
     sessions,
@@ -31,6 +35,7 @@ from admin_api.broadcast import Broadcaster
 from admin_api.limits import BodyLimit
 from admin_api.state import Health, Options, Pool, State
 from admin_api.throttle import Throttle
+from storage.blobs import Blobs
 
 # A request that got no connection by then is answered 503; the browser asks again.
 _WAIT_SECONDS = 3.0
@@ -38,9 +43,11 @@ _WAIT_SECONDS = 3.0
 _RECONNECT_SECONDS = 5.0
 
 
-def create_app(conninfo: str, *, public_url: str = "", demo: bool = False, health: Health | None = None) -> FastAPI:
+def create_app(
+    conninfo: str, *, public_url: str = "", demo: bool = False, health: Health | None = None, blobs: Blobs | None = None
+) -> FastAPI:
     """The API and the console over one database; connects when it starts, and starts without a database too."""
-    return build(Options(conninfo, public_url=public_url, demo=demo, health=health))
+    return build(Options(conninfo, public_url=public_url, demo=demo, health=health, blobs=blobs))
 
 
 def build(options: Options) -> FastAPI:
@@ -69,7 +76,23 @@ def build(options: Options) -> FastAPI:
     problems.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(Authentication, pool=state.pool)
-    for room in (health, sessions, alarms, stream, positions, tracks, zones, machines, terminals, districts, audit):
+    for room in (
+        health,
+        sessions,
+        alarms,
+        stream,
+        positions,
+        tracks,
+        media,
+        messages,
+        zones,
+        machines,
+        terminals,
+        bindings,
+        makers,
+        districts,
+        audit,
+    ):
         app.include_router(room.router)
     console.install(app, options.console, demo=options.demo)
     return app

@@ -58,6 +58,7 @@ async def metrics(state: Here) -> Response:
             partitions = await health.partitions(connection)
             alarms = await health.alarms_by_state(connection)
             terminals = await health.terminals_by_state(connection)
+            enrolment = await health.enrolment(connection)
     except (psycopg.Error, TimeoutError):
         families.append(Family("lezgate_database_up", "gauge", "1 while the database answers.", [({}, 0)]))
         return render(families)
@@ -75,6 +76,15 @@ async def metrics(state: Here) -> Response:
             [({"state": row["state"]}, row["n"]) for row in terminals],
         )
     )
+    families += [
+        Family("lezgate_terminals_quarantined", "gauge", "Terminals in quarantine.", [({}, enrolment["quarantined"])]),
+        Family(
+            "lezgate_enrolment_dropped_total",
+            "counter",
+            "Refused terminals that the bounded queue has forgotten.",
+            [({}, enrolment["dropped"])],
+        ),
+    ]
     if state.options.health is not None:
         families.append(
             Family(

@@ -17,8 +17,8 @@ from admin_api.problems import Problem, invalid, not_found
 from admin_api.records import record
 from admin_api.state import Connection, Here
 from columns.identity import device_of
+from storage.queries import bindings, machines, terminals
 from storage.queries import machine_import as import_queries
-from storage.queries import machines, terminals
 
 router = APIRouter(prefix=PREFIX + "/machines", tags=["machines"])
 
@@ -163,4 +163,4 @@ async def _put_terminal(connection: Connection, machine: int, values: dict[str, 
     phone = values.get("terminal_phone")
     if phone is not None:
         await terminals.enrol(connection, phone, {})
-        await terminals.bind(connection, device_of(phone), machine, None)
+        await bindings.bind(connection, device_of(phone), machine)

@@ -21,7 +21,7 @@ class Permission(StrEnum):
     ALARMS_REVIEW = "alarms.review"
     """Assign, transfer, return, close, reopen."""
     TRACKS_READ = "tracks.read"
-    """Tracks, latest positions and position frames."""
+    """Tracks, latest positions, position frames, media and messages."""
     ZONES_READ = "zones.read"
     ZONES_WRITE = "zones.write"
     ZONES_PUBLISH = "zones.publish"

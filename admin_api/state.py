@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from admin_api.broadcast import Broadcaster
     from admin_api.throttle import Throttle
+    from storage.blobs import Blobs
 
 Connection = AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
@@ -42,6 +43,8 @@ class Options:
     demo: bool = False
     """Shown to the console, which marks every screen."""
     health: Health | None = None
+    blobs: Blobs | None = None
+    """Where media are; without it they are listed and not given."""
     pool_size: int = 8
     """Connections at most: requests beyond it wait, then get a 503."""
     console: Path | None = None

@@ -76,7 +76,7 @@ async def terminal_track(
     purpose: PurposeText = None, form: Format = "json", limit: Rows = None, cursor: Cursor = None,
 ) -> Response:  # fmt: skip
     """The terminal's positions in time order, with the machine that it sat on then."""
-    window = _window(start, end)
+    asked = window(start, end)
     query = _Query(form, limit, parameters.track_place(cursor))
     reason = stated(purpose)
     async with here.database() as connection:
@@ -85,10 +85,10 @@ async def terminal_track(
             raise not_found("terminal", "终端")
         device = int(terminal["device"])
         await _only_what_it_may(connection, account, device)
-        await _audit(connection, request, account, f"terminal/{phone}", window, form, reason)
+        await _audit(connection, request, account, f"terminal/{phone}", asked, form, reason)
 
     async def read(connection: Connection, after: Place | None, rows: int) -> list[dict[str, Any]]:
-        return await tracks.of_terminal(connection, device, *window, after, rows)
+        return await tracks.of_terminal(connection, device, *asked, after, rows)
 
     return await query.answer(here, read, f"track-{phone}")
 
@@ -100,7 +100,7 @@ async def machine_track(
     cursor: Cursor = None,
 ) -> Response:  # fmt: skip
     """The machine's positions, from whichever terminal sat on it at the time; rows carry `phone` too."""
-    window = _window(start, end)
+    asked = window(start, end)
     query = _Query(form, limit, parameters.track_place(cursor), ("phone",))
     reason = stated(purpose)
     async with here.database() as connection:
@@ -108,15 +108,16 @@ async def machine_track(
             raise not_found("machine", "机械")
         if account.reads is not None and not await alarms.machine_is_in(connection, machine, account.reads):
             raise not_found("machine", "机械")
-        await _audit(connection, request, account, f"machine/{machine}", window, form, reason)
+        await _audit(connection, request, account, f"machine/{machine}", asked, form, reason)
 
     async def read(connection: Connection, after: Place | None, rows: int) -> list[dict[str, Any]]:
-        return await tracks.of_machine(connection, machine, *window, after, rows)
+        return await tracks.of_machine(connection, machine, *asked, after, rows)
 
     return await query.answer(here, read, f"track-machine-{machine}")
 
 
-def _window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
+def window(start: str | None, end: str | None) -> tuple[datetime, datetime]:
+    """`from` and `to`, or the last 24 hours. Raises a 422 Problem."""
     until = parameters.time(end, "query.to") or datetime.now(CHINA)
     since = parameters.time(start, "query.from") or until - DEFAULT_WINDOW
     if since > until:

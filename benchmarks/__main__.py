@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.bars import POINTS, Point, Result, judge, markdown, table
 from benchmarks.machine import describe, fsync_ms
 from benchmarks.serving import Serving, free_port, serving, settle
+from benchmarks.storm import storm
 
 HERE = Path(__file__).resolve().parent
 YARDSTICK = HERE / "yardstick"
@@ -89,6 +90,7 @@ def yardstick(a: argparse.Namespace) -> list[Result]:
         print(f"fdatasync of 4 KiB: p50 {p50:.2f} ms, p99 {p99:.2f} ms", flush=True)
         world(gateway, a.seed)
         results = [measure(gateway, point, number, a) for number, point in enumerate(POINTS)]
+        print(f"\n{storm(gateway, YARDSTICK / 'loadgen.c')}", flush=True)
         counts = [
             subprocess.run(
                 [sys.executable, "-m", "benchmarks.stored", *words],

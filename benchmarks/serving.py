@@ -117,15 +117,30 @@ def settle(root: int, quiet: float = 0.05, limit_s: float = 60.0) -> None:
 
 def _cpu(root: int) -> float:
     """CPU seconds of a process and all its descendants."""
-    stats = {}
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum((int(fields[11]) + int(fields[12])) / ticks for fields in _family(root).values())
+
+
+def processes(root: int) -> dict[int, str]:
+    """The command of a process and of all its descendants, by pid."""
+    found = {}
+    for pid in _family(root):
+        with contextlib.suppress(OSError):
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def _family(root: int) -> dict[int, list[str]]:
+    """What /proc/PID/stat says after the name, of a process and all its descendants."""
+    stats: dict[int, list[str]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-                stats[int(folder.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+                stats[int(folder.name)] = text.rpartition(")")[2].split()
     family, grew = {root}, True
     while grew:
-        more = {pid for pid, (parent, _) in stats.items() if parent in family} - family
+        more = {pid for pid, fields in stats.items() if int(fields[1]) in family} - family
         grew = bool(more)
         family |= more
-    return sum(stats[pid][1] for pid in family if pid in stats)
+    return {pid: stats[pid] for pid in family if pid in stats}

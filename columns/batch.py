@@ -8,9 +8,10 @@ Readers take columns by name, ignore unknown ones, and default missing ones; a c
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import orjson
@@ -21,10 +22,17 @@ from columns.ragged import Ragged
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 MAGIC = b"LZB1"
 VERSION = 1
 _PREFIX = 12
 _ALIGN = 8
+_DEFAULTS = {"mileage": -1, "satellites": -1}
+_DEAD = {"device": "<i8", "received": "<i8", "reason": "<u1"}
+_STRINGS = {f"{name}.{part}" for name in ("position.extras", "dead.data") for part in ("lengths", "blob")}
+_KNOWN = {f"position.{name}" for name in DTYPES} | {f"dead.{name}" for name in _DEAD} | _STRINGS
+_NUMBER = re.compile(r"[<|][iu][1248]|<f[48]")
 
 
 class BatchError(ValueError):
@@ -94,7 +102,7 @@ def encode(batch: Batch) -> bytes:
                 writer.add("position." + name, getattr(positions, name))
         writer.ragged("position.extras", positions.extras)
     if len(dead):
-        for name in ("device", "received", "reason"):
+        for name in _DEAD:
             writer.add("dead." + name, getattr(dead, name))
         writer.ragged("dead.data", dead.data)
     head = {"v": VERSION, "boot": batch.boot, "number": batch.number, "protocol": batch.protocol,
@@ -120,50 +128,73 @@ def decode(data: bytes) -> Batch:
     try:
         head = orjson.loads(body[:size])
         columns = {
-            name: np.frombuffer(body, np.dtype(dtype), length, size + offset)
+            name: np.frombuffer(body, _dtype(dtype), length, size + offset)
             for name, dtype, length, offset in head["columns"]
+            if name in _KNOWN
         }
         return Batch(
-            boot=head["boot"],
-            number=head["number"],
-            protocol=head["protocol"],
+            boot=_checked(head["boot"], str),
+            number=_checked(head["number"], int),
+            protocol=_checked(head["protocol"], str),
             positions=_positions(columns),
             dead_letters=_dead_letters(columns),
-            sessions=head.get("sessions", []),
-            rejected=head.get("rejected", {}),
+            sessions=_checked(head.get("sessions", []), list),
+            rejected=_checked(head.get("rejected", {}), dict),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BatchError(f"the batch does not read: {error!r}") from error
+
+
+def _checked(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    """Of a column that we know: numpy would also take shapes, texts and lists for one, and read them as Python does."""
+    if not _NUMBER.fullmatch(name):
+        raise ValueError(f"{name} is no type of a column")
+    return np.dtype(name)
 
 
 def _ragged(columns: dict[str, NDArray[Any]], name: str, n: int) -> Ragged:
     if name + ".lengths" not in columns:
         return Ragged.empty(n)
+    lengths = _column(columns, name + ".lengths", "<u4", n)
+    blob = columns[name + ".blob"]
     offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(columns[name + ".lengths"], out=offsets[1:])
-    return Ragged(columns[name + ".blob"], offsets)
+    np.cumsum(lengths, out=offsets[1:])
+    if blob.dtype != np.uint8 or offsets[-1] != len(blob):
+        raise ValueError(f"column {name} has {offsets[-1]} bytes, not {len(blob)}")
+    return Ragged(blob, offsets)
 
 
-_DEFAULTS = {"mileage": -1, "satellites": -1}
+def _column(columns: dict[str, NDArray[Any]], name: str, dtype: str, n: int) -> NDArray[Any]:
+    column = columns[name]
+    if len(column) != n:
+        raise ValueError(f"column {name} has {len(column)} rows, not {n}")
+    if column.dtype.kind == "f" and "f" not in dtype:
+        raise ValueError(f"column {name} is {column.dtype}, which is no {dtype}")
+    return column.astype(dtype, copy=False)
 
 
 def _positions(columns: dict[str, NDArray[Any]]) -> Positions:
-    if "position.time" not in columns:
+    if not any(name.startswith("position.") for name in columns):
         return Positions.empty()
     n = len(columns["position.time"])
-    taken = {}
-    for name, dtype in DTYPES.items():
-        column = columns.get("position." + name)
-        taken[name] = np.full(n, _DEFAULTS.get(name, 0), dtype) if column is None else column.astype(dtype, copy=False)
-        if len(taken[name]) != n:
-            raise ValueError(f"column {name} has {len(taken[name])} rows, not {n}")
+    taken = {
+        name: _column(columns, "position." + name, dtype, n)
+        if "position." + name in columns
+        else np.full(n, _DEFAULTS.get(name, 0), dtype)
+        for name, dtype in DTYPES.items()
+    }
     return Positions(**taken, extras=_ragged(columns, "position.extras", n))
 
 
 def _dead_letters(columns: dict[str, NDArray[Any]]) -> DeadLetters:
-    if "dead.received" not in columns:
+    if not any(name.startswith("dead.") for name in columns):
         return DeadLetters.empty()
-    received = columns["dead.received"]
-    return DeadLetters(
-        columns["dead.device"], received, columns["dead.reason"], _ragged(columns, "dead.data", len(received))
-    )
+    n = len(columns["dead.received"])
+    taken = {name: _column(columns, "dead." + name, dtype, n) for name, dtype in _DEAD.items()}
+    return DeadLetters(**taken, data=_ragged(columns, "dead.data", n))

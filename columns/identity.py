@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
+_REMEMBERED = 16_384  # a terminal that connects is asked for several times within a second
 
 
+@lru_cache(_REMEMBERED)
 def device_of(identity: str) -> int:
     """The terminal's device number: 63 bits of BLAKE2b over its normalised identity.
 
@@ -18,6 +21,7 @@ def device_of(identity: str) -> int:
     return int.from_bytes(blake2b(identity.encode(), digest_size=8).digest(), "big") >> 1
 
 
+@lru_cache(_REMEMBERED)
 def partition_of(identity: str, partitions: int) -> int:
     """FNV-1a 32 of the identity's characters, modulo the number of partitions."""
     value = _FNV_OFFSET

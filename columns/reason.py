@@ -34,3 +34,11 @@ class Reason(IntEnum):
     """A part of a sub-packaged message that is not reassembled."""
     UNREADABLE_BATCH = 13
     """A message of the log that is no batch of ours: parked whole, since it was acknowledged."""
+    PART = 14
+    """A part whose number cannot be: 0, beyond its message's total, or of a total of 0."""
+    PART_CONFLICT = 15
+    """A sub-packaged message of which a later part gave another total or other bytes: what was held of it is dropped."""
+    PART_LIMIT = 16
+    """A sub-packaged message of more parts or bytes than are gathered."""
+    INCOMPLETE = 17
+    """A sub-packaged message given up with parts missing: they did not come, or newer messages needed its room."""

@@ -13,6 +13,7 @@ from gateway.health import Health
 from gateway.log import connect
 from gateway.nodes import database_url, nats_url
 from gateway.registry_feed import RegistryFeed
+from storage.blobs import open_store
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,7 +39,8 @@ async def run(settings: Settings, *, demo: bool) -> None:
     health = Health(client, roles)
     await health.listen()
     feed = asyncio.get_running_loop().create_task(RegistryFeed(client, conninfo).run())
-    app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health)
+    blobs = open_store(settings.blobs)
+    app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health, blobs=blobs)
     config = uvicorn.Config(
         app, settings.http_host, settings.http_port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=3, server_header=False, ssl_certfile=settings.http_tls_cert or None,

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "serve",
     "simulate": "simulate",
     "tokens": "tokens",
+    "trace": "trace",
     "worker": "serve",
     "zones": "zones",
 }

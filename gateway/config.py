@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from storage.blobs import place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +31,8 @@ class Settings:
     """PostgreSQL or TimescaleDB to use; empty: an embedded PostgreSQL."""
     nats_url: str = ""
     """NATS (>= 2.15, JetStream) to use; empty: an embedded nats-server."""
+    blobs_url: str = ""
+    """Where media are kept: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME; empty: DATA_DIR/blobs."""
     jt808_host: str = "127.0.0.1"
     jt808_port: int = 7808
     jt808_tls_cert: str = ""
@@ -51,12 +55,12 @@ class Settings:
     """`strict`: only terminals in the registry may register; `open`: any terminal that registers is enrolled."""
     enrolment_force: bool = False
     """Allow open enrolment on an address that is not loopback."""
-    linger_ms: int = 20
+    linger_ms: int = 30
     """How long an edge gathers before it appends: the cost of a report against its acknowledgement's delay."""
     gather_ms: int = 150
     """How long a worker gathers before it commits; the acknowledgement does not wait for it."""
-    partitions: int = 2
-    """Partitions of a log made from now on; an existing log keeps its own number."""
+    partitions: int = 0
+    """Partitions of a log made from now on, 0: one for each worker; an existing log keeps its own number."""
     log_max_bytes: int = 8 * 1024**3
     """Most bytes the log may hold; a full log pauses the edges, it never drops."""
     log_replicas: int = 1
@@ -67,6 +71,16 @@ class Settings:
     @property
     def data(self) -> Path:
         return Path(self.data_dir).resolve()
+
+    @property
+    def log_partitions(self) -> int:
+        """More partitions than workers only cost: a batch and a commit each, of fewer reports."""
+        return self.partitions or self.workers
+
+    @property
+    def blobs(self) -> str:
+        """For storage.blobs.open_store."""
+        return self.blobs_url or str(self.data / "blobs")
 
     @property
     def base_url(self) -> str:
@@ -105,7 +119,7 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "workers": (1, None),
     "linger_ms": (1, 1000),
     "gather_ms": (1, 1000),
-    "partitions": (1, None),
+    "partitions": (0, None),
     "log_max_bytes": (1024**2, None),  # one message of the log, the largest
     "log_replicas": (1, 5),  # what NATS allows
 }
@@ -134,6 +148,11 @@ def _check(settings: Settings) -> None:
         raise _wrong(
             "mqtt_url", "give mqtt://HOST:PORT or mqtts://HOST:PORT", "应为 mqtt://主机:端口 或 mqtts://主机:端口"
         )
+    try:
+        place(settings.blobs)
+    except ValueError as error:
+        message, _, message_zh = str(error).partition(" | ")
+        raise _wrong("blobs_url", message, message_zh) from error
     for listener in ("jt808", "http"):
         names = [f"{listener}_tls_cert", f"{listener}_tls_key"]
         given = [getattr(settings, name) for name in names]

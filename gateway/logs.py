@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO, cast
+import time
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Stderr:
@@ -35,3 +39,22 @@ def configure(process: str) -> None:
     )
     structlog.contextvars.bind_contextvars(process=process)
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors reach us through error_cb
+
+
+class Seldom:
+    """Says one thing at most once in ``seconds``, with how often it was held back: a flood is a line a second."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._again = 0.0
+        self._held_back = 0
+
+    def __call__(self, say: Callable[..., Any], event: str, **more: Any) -> None:
+        """``say``: a method of a logger."""
+        now = self._clock()
+        if now < self._again:
+            self._held_back += 1
+            return
+        say(event, **more, **({"more_like_this": self._held_back} if self._held_back else {}))
+        self._again, self._held_back = now + self._seconds, 0

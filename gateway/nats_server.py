@@ -32,16 +32,24 @@ MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pag
 _STREAM_READ = ["$JS.API.INFO", "$JS.API.STREAM.INFO.POS"]
 PERMISSIONS = {
     "edge": {
-        "publish": ["pos.*", "session.opened", "health.edge", "health.mqtt", "registry.get", *_STREAM_READ],
-        "subscribe": ["_edge.>", "session.opened", "registry.changed"],
+        "publish": [
+            "pos.*",
+            "session.opened",
+            "health.edge",
+            "health.mqtt",
+            "registry.get",
+            "trace.frames.*",
+            *_STREAM_READ,
+        ],
+        "subscribe": ["_edge.>", "session.opened", "registry.changed", "trace.follow"],
     },
     "worker": {
         "publish": ["$JS.API.>", "health.worker", "registry.changed"],
         "subscribe": ["_worker.>"],
     },
     "api": {
-        "publish": ["registry.changed", "_edge.>", *_STREAM_READ],
-        "subscribe": ["_api.>", "registry.get", "health.*"],
+        "publish": ["registry.changed", "trace.follow", "_edge.>", *_STREAM_READ],
+        "subscribe": ["_api.>", "registry.get", "health.*", "trace.frames.*"],
     },
 }
 

@@ -1,5 +1,9 @@
 """Registry feed: answers the edges' questions for the registry from the database, a page at a time.
 
+Asked {"from", "vacant_from"?, "have", "version"} on `registry.get`, it answers {"version", "total", "terminals"} with the
+terminals (storage.load.Registry) from number `from` on; to who asks with `vacant_from` also {"vacant_total", "vacant"}. Who
+`have`s this version gets none.
+
 Runs in the api process. The page is cut from one snapshot in memory, which is read again when the database says that
 the registry changed; a storm of changes (an import, open enrolment) is one reading a second.
 """
@@ -13,13 +17,13 @@ import orjson
 import psycopg
 import structlog
 
-from storage.load import registry
+from storage.load import Registry, registry
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-PAGE = 15_000  # terminals; about 30 bytes each, so half of the log's largest message
+PAGE = 8_000  # of each list; about 60 bytes a terminal and 15 a number: with the framing, half of the largest message
 SETTLE_S = 1.0
 RETRY_S = 1.0
 log = structlog.get_logger()
@@ -29,8 +33,7 @@ class RegistryFeed:
     def __init__(self, client: Client, conninfo: str) -> None:
         self._client = client
         self._conninfo = conninfo
-        self._version = 0
-        self._terminals: list[list[Any]] | None = None
+        self._registry: Registry | None = None
 
     async def run(self) -> None:
         """For ever, whatever happens: without it no edge hears of a new terminal."""
@@ -53,20 +56,22 @@ class RegistryFeed:
             await asyncio.sleep(RETRY_S)
 
     async def _load(self, connection: psycopg.AsyncConnection) -> None:
-        version, terminals = await registry(connection)
-        if version == self._version:
+        found = await registry(connection)
+        if self._registry is not None and found.version == self._registry.version:
             return
-        self._version, self._terminals = version, [list(terminal) for terminal in terminals]
-        await self._client.publish("registry.changed", str(version).encode())
+        self._registry = found
+        await self._client.publish("registry.changed", str(found.version).encode())
 
     async def _answer(self, message: Msg) -> None:
-        if self._terminals is None:
-            return  # not read yet: the edge asks again, and lives on its own copy
-        asked = orjson.loads(message.data)
-        first = asked["from"] if asked["have"] != self._version else len(self._terminals)
-        page = {
-            "version": self._version,
-            "total": len(self._terminals),
-            "terminals": self._terminals[first : first + PAGE],
-        }
-        await message.respond(orjson.dumps(page))
+        if self._registry is not None:  # else the edge asks again, and lives on its own copy
+            await message.respond(orjson.dumps(_page(self._registry, orjson.loads(message.data))))
+
+
+def _page(known: Registry, asked: dict[str, Any]) -> dict[str, Any]:
+    fresh = asked["have"] != known.version
+    first = asked["from"] if fresh else len(known.terminals)
+    page = {"version": known.version, "total": len(known.terminals), "terminals": known.terminals[first : first + PAGE]}
+    if "vacant_from" in asked:
+        first = asked["vacant_from"] if fresh else len(known.vacant)
+        page |= {"vacant_total": len(known.vacant), "vacant": known.vacant[first : first + PAGE]}
+    return page

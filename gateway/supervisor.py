@@ -112,7 +112,7 @@ class Supervisor:
     async def _make_stream(self) -> None:
         client = await connect(nats_url(self.settings, "worker"), "worker")
         settings = self.settings
-        await Log(client).create(settings.partitions, settings.log_max_bytes, settings.log_replicas)
+        await Log(client).create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
         await client.close()
 
     async def _watch_store(self, store: Any) -> None:

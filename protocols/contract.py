@@ -7,6 +7,7 @@ holds one conversation per connection (its `session`) and answers (its `replies`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -77,21 +78,42 @@ class Intake(Generic[PacketsT_co]):
     rejects: Rejects
 
 
+class Trust(Enum):
+    """What a terminal's authentication code is worth."""
+
+    NONE = auto()
+    """It is not the terminal's, or nobody knows the terminal."""
+    PROVEN = auto()
+    LEGACY = auto()
+    """Not the terminal's, but any is accepted from it: its positions say so (Quality.UNVERIFIED)."""
+
+
 class Directory(Protocol):
     """Whom an edge knows. Asked by a session, answered from memory: neither call may wait for anything."""
 
     def register(self, identity: str, registration: Mapping[str, Any]) -> tuple[int, str]:
         """(0, authentication code), or (the protocol's reason for refusing, "")."""
 
-    def verify(self, identity: str, code: str) -> bool:
-        """Whether `code` is the one that this terminal was given."""
+    def verify(self, identity: str, code: str) -> Trust:
+        """What this code is worth from this terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that a terminal sent (a picture, sound, a film): to be stored before it is acknowledged.
+
+    about: what is said of it, for its record: media_id, kind, format, trigger, channel, device_time, lon, lat.
+    """
+
+    about: dict[str, Any]
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """What to do about one conversation packet; the session itself does nothing.
 
-    The edge appends `record` to the log first, then sends `replies`, then closes if `close` says why.
+    The edge stores `upload`, appends `record` to the log, then sends `replies`, then closes if `close` says why.
     """
 
     outcome: Outcome
@@ -100,8 +122,21 @@ class Response:
     record: dict[str, Any] | None = None
     authenticated: str | None = None
     """The identity that this very packet authenticated; who the session belongs to now is `session.identity`."""
+    unverified: bool = False
+    """With `authenticated`: any code would have done (Trust.LEGACY)."""
+    reports: Intake[Any] | None = None
+    """Position reports that came in the conversation: reassembled, or an answer to a query. Stored as telemetry."""
+    upload: Upload | None = None
+    whole: Any = None
+    """The reassembled packet, for `not_stored` where it could not be."""
+    resend: tuple[bytes, ...] = ()
+    """Frames sent before, to be sent again as they were."""
+    ordered: bool = False
+    """Whether the replies wait until all that was said before is on disk."""
     reason: Reason | None = None
     """Why the packet was refused, to be counted; None where it was not."""
+    lost: tuple[Reason, ...] = ()
+    """One for each sub-packaged message that was given up for this packet, to be counted."""
     close: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a commit writes besides rows: dead letters, enrolments, visits, alarms, tracks, and events last.
+"""What a commit writes besides rows: dead letters, enrolments, media, messages, visits, alarms, tracks; events last.
 
 Each is one statement over a JSON array or over columns, sent together in a pipeline, and only where there is something:
 an ordinary batch has none of them and costs no round trip here.
@@ -13,45 +13,19 @@ import numpy as np
 import orjson
 
 from columns.reason import Reason
+from storage import enrolment, media, terminal_messages
 from storage.arrays import Bigints, Times
 from storage.copy import microdegrees
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import psycopg
 
     from columns.batch import DeadLetters
     from storage.work import VisitOpening, Work
 
-MOST_REFUSED = 100_000
-"""Terminals remembered as refused: anybody can invent another, so the table is bounded (about 15 MB)."""
-
 _DEAD = """
     INSERT INTO dead_letter (partition, sequence, device, received, reason, data)
     SELECT %s, %s, * FROM unnest(%s, %s, %s::text[], %s::bytea[])
-"""
-_TERMINAL = "(device bigint, phone text, edition text, maker text, model text, terminal_id text, source text)"
-_ENROL = f"""
-    INSERT INTO terminal (device, phone, edition, maker, model, terminal_id, source)
-    SELECT device, phone, edition, maker, model, terminal_id, source FROM jsonb_to_recordset(%s) AS r {_TERMINAL}
-    ON CONFLICT DO NOTHING RETURNING phone
-"""  # noqa: S608 - our own column names
-# A terminal that was entered by hand tells the rest itself. No news for the edges: the registry's trigger ignores it.
-_DESCRIBE = f"""
-    UPDATE terminal t SET edition = r.edition, maker = r.maker, model = r.model, terminal_id = r.terminal_id
-    FROM jsonb_to_recordset(%s) AS r {_TERMINAL}
-    WHERE t.device = r.device
-      AND (t.edition, t.maker, t.model, t.terminal_id) IS DISTINCT FROM (r.edition, r.maker, r.model, r.terminal_id)
-"""  # noqa: S608
-_REFUSE = """
-    INSERT INTO terminal_refused AS known (phone, edition, maker, model, terminal_id, plate, attempts)
-    SELECT phone, edition, maker, model, terminal_id, plate, attempts FROM jsonb_to_recordset(%s) AS r
-        (phone text, edition text, maker text, model text, terminal_id text, plate text, attempts bigint)
-    WHERE (SELECT count(*) FROM terminal_refused) < %s OR EXISTS (SELECT FROM terminal_refused k WHERE k.phone = r.phone)
-    ON CONFLICT (phone) DO UPDATE SET attempts = known.attempts + excluded.attempts, last_seen = now(),
-        edition = excluded.edition, maker = excluded.maker, model = excluded.model,
-        terminal_id = excluded.terminal_id, plate = excluded.plate
 """
 _OPENING = """(id text, device bigint, machine bigint, zone bigint, zone_version int, verdict text, rule jsonb,
     machine_snapshot jsonb, cause text, entered_at timestamptz, confirmed_at timestamptz, last_inside_at timestamptz,
@@ -100,18 +74,19 @@ _EMIT = "SELECT emit_alarms(%s::bigint[], %s)"
 
 async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Inside the caller's transaction. Returns the ids of raised alarms and the phones of new terminals."""
-    raised = changed = enrolled = None
-    registered = _registered(work.sessions)
-    refused = _refused(work.sessions)
-    if work.opened or work.changed or registered or refused or len(work.dead_letters) or work.tracks:
+    raised = changed = new = None
+    enrolled = enrolment.read(work.sessions)
+    recorded = media.rows(work.sessions)
+    said = terminal_messages.rows(work.sessions)
+    if work.opened or work.changed or enrolled or recorded or said or len(work.dead_letters) or work.tracks:
         async with conn.pipeline():
             if len(work.dead_letters):
                 await conn.execute(_DEAD, [work.partition, work.sequence, *_dead_columns(work.dead_letters)])
-            if registered:
-                enrolled = await conn.execute(_ENROL, [_json(registered)])
-                await conn.execute(_DESCRIBE, [_json(registered)])
-            if refused:
-                await conn.execute(_REFUSE, [_json(refused), MOST_REFUSED])
+            new = await enrolment.write(conn, enrolled)
+            if recorded:
+                await media.write(conn, recorded)
+            if said:
+                await terminal_messages.write(conn, said)
             if work.opened:
                 opened = _json([_opening(visit) for visit in work.opened])
                 await conn.execute(_OPEN, [work.epoch, opened])
@@ -131,46 +106,16 @@ async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple
             if dropped:
                 await conn.execute(_DROP_TRACKS, [work.partition, dropped])
     new_alarms = await _first_column(raised)
-    phones = await _first_column(enrolled)
+    phones = await _first_column(new)
     events: list[dict[str, Any]] = [
         {"kind": "terminal", "district": None, "data": {"event": "enrolled", "phone": phone}} for phone in phones
     ]
+    events += enrolled.events
     events += [{"kind": event.kind, "district": event.district, "data": event.data} for event in work.events]
     alarms = sorted({*new_alarms, *await _first_column(changed)})
     if alarms or events:
         await conn.execute(_EMIT, [alarms, _json(events)])
     return tuple(new_alarms), tuple(phones)
-
-
-def _registered(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = ("device", "edition", "maker", "model", "terminal_id")
-    last = {  # a terminal that registers twice in one batch has one row, as it said last
-        record["identity"]: {
-            "phone": record["identity"],
-            "source": record.get("source", "registry"),
-            **_said(record, names),
-        }
-        for record in sessions
-        if record.get("event") == "registered"
-    }
-    return list(last.values())
-
-
-def _refused(sessions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = ("edition", "maker", "model", "terminal_id", "plate")
-    by_phone: dict[str, dict[str, Any]] = {}
-    for record in sessions:
-        if record.get("event") == "refused":
-            attempts = by_phone.get(record["identity"], {"attempts": 0})["attempts"]
-            by_phone[record["identity"]] = {
-                "phone": record["identity"], "attempts": attempts + 1, **_said(record, names),
-            }  # fmt: skip
-    return list(by_phone.values())
-
-
-def _said(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """A record's texts without U+0000, which PostgreSQL refuses: protocols let none through, but a log may hold some."""
-    return {name: value.replace("\x00", "") if isinstance(value := record.get(name), str) else value for name in names}
 
 
 def _opening(visit: VisitOpening) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psycopg.rows import dict_row
 
+from columns.plate import plate_key
 from storage.arrays import Bigints, Integers, Times
 from storage.copy import microdegrees
 from storage.work import QUARANTINED
@@ -214,10 +215,57 @@ async def flush_last(conn: Connection, positions: Positions) -> None:
     await conn.execute(_FLUSH, columns)
 
 
-async def registry(conn: Connection) -> tuple[int, list[tuple[str, int, str]]]:
-    """The registry's version and its terminals (phone, generation, state), of one snapshot."""
-    cursor = await conn.execute(
-        "SELECT version, phone, generation, state FROM registry LEFT JOIN terminal ON true ORDER BY phone"
-    )
-    found = await cursor.fetchall()
-    return found[0][0], [(phone, generation, state) for _, phone, generation, state in found if phone is not None]
+# Who sits on a machine now or is going to, and on which: a terminal that is fitted on Monday may register today.
+_SITTING = """
+    SELECT DISTINCT ON (device) device, machine FROM binding
+    WHERE NOT isempty(during) AND (upper_inf(during) OR upper(during) > now())
+    ORDER BY device, lower(during) NULLS FIRST
+"""
+_TERMINALS = f"""
+    SELECT t.phone, t.generation, t.state, CASE WHEN s.device IS NOT NULL THEN coalesce(m.registration_number, '') END,
+        coalesce(t.trust, k.trust, 'strict'),
+        CASE WHEN t.quarantined_until > now() THEN (extract(epoch FROM t.quarantined_until) * 1000000)::bigint END
+    FROM terminal t
+    LEFT JOIN ({_SITTING}) s ON s.device = t.device
+    LEFT JOIN machine m ON m.id = s.machine
+    LEFT JOIN maker_trust k ON k.maker = t.maker
+    ORDER BY t.phone
+"""  # noqa: S608 - our own query
+_VACANT = f"""
+    SELECT m.registration_number FROM machine m
+    WHERE m.registration_number IS NOT NULL AND NOT EXISTS (
+        SELECT FROM ({_SITTING}) s JOIN terminal t USING (device) WHERE s.machine = m.id AND t.state = 'registered')
+    ORDER BY 1
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What an edge must know of terminals, of one snapshot.
+
+    terminals  phone, generation of its code, state (registered, revoked), key of the registration number of the machine
+               that it sits on or is going to ("" where that has none; None: no machine), trust (strict, legacy),
+               quarantined until (int64 us UTC; None: it is not)
+    vacant     keys of the registration numbers of machines without a registered terminal
+
+    Keys are `columns.plate.plate_key`, to be compared with that of the plate in 0x0100.
+    """
+
+    version: int
+    terminals: list[tuple[str, int, str, str | None, str, int | None]]
+    vacant: list[str]
+
+
+async def registry(conn: Connection) -> Registry:
+    async with conn.transaction():
+        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        version = await (await conn.execute("SELECT version FROM registry")).fetchone()
+        terminals = await (await conn.execute(_TERMINALS)).fetchall()
+        vacant = await (await conn.execute(_VACANT)).fetchall()
+    assert version is not None  # noqa: S101 - the migration made the row
+    return Registry(
+        version[0],
+        [(phone, generation, state, None if number is None else plate_key(number), trust, until)
+         for phone, generation, state, number, trust, until in terminals],
+        [plate_key(number) for (number,) in vacant],
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from columns.positions import Positions, Quality
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-QUARANTINED = int(Quality.BAD_TIME | Quality.FUTURE)
+QUARANTINED = int(Quality.BAD_TIME | Quality.FUTURE | Quality.DISPUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class Work:
     positions           to be stored; rows with a quality bit of ``quarantined`` count as quarantined
     duplicate           reports that the worker dropped as known before it decided
     rejected            reason -> count, new since the last work
-    sessions            the batches' session records: `registered` enrols, `refused` is noted, others are ignored
+    sessions            the batches' session records, `message` ones with their body read; enrolment.py, media.py and
+                        terminal_messages.py say which leave something
     tracks              (device, track as JSON) of terminals whose stays or visits changed; None: no track any more
     """
 

@@ -76,5 +76,9 @@ export const api = {
   alarm: (id) => call('GET', `/alarms/${encodeURIComponent(id)}`),
   act: (id, action) => call('POST', `/alarms/${encodeURIComponent(id)}/actions`, action),
   track: (phone, values) => call('GET', `/terminals/${encodeURIComponent(phone)}/track${query(values)}`),
+  terminals: (values) => call('GET', `/terminals${query(values)}`),
+  bind: (phone, number) => call('POST', `/terminals/${encodeURIComponent(phone)}/bindings`, { registration_number: number }),
+  dismiss: (phone) => call('POST', `/terminals/${encodeURIComponent(phone)}/dismiss`),
+  release: (phone) => call('POST', `/terminals/${encodeURIComponent(phone)}/release`),
   streamAddress: (values) => `${BASE}/stream${query(values)}`,
 };

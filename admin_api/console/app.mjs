@@ -6,6 +6,7 @@ import { html, render, useEffect, useMemo } from './dom.mjs';
 import { Header } from './header.mjs';
 import { currentLanguage, t } from './i18n.mjs';
 import { isWide, MapView } from './mapview.mjs';
+import { Queue } from './queue.mjs';
 import { SignIn } from './signin.mjs';
 import { store, useStore } from './store.mjs';
 
@@ -28,6 +29,7 @@ function Desk() {
   const selected = useStore((state) => state.selected);
   const announcement = useStore((state) => state.announcement);
   const view = useMemo(() => ({ map: null }), []);
+  const queueOpen = useStore((state) => state.queueOpen);
   const reads = may(session, 'alarms.read');
   const look = ({ longitude, latitude }) => {
     requestAnimationFrame(() => { // the pane of the alarm is there only then
@@ -44,6 +46,7 @@ function Desk() {
     <${Header} />
     <main class="work">
       <${MapView} view=${view} />
+      ${queueOpen && html`<${Queue} />`}
       ${reads && html`<${Detail} drawTrack=${(line) => view.map?.setTrack(line)} />`}
       ${reads && html`<${Alarms} look=${look} />`}
     </main>

@@ -13,9 +13,12 @@ const OPEN_PAGE = 1000; // the most the server gives: a city that has more open 
 const FRESH_MS = 20_000; // how long a new alarm stays highlighted
 const CANDIDATE_MS = 10 * 60_000; // a candidate that is neither confirmed nor seen again is old news
 const CANDIDATES_SHOWN = 20;
+const QUEUE_PAGE = 200; // more than staff can bind in a day
+const QUEUE_MS = 60_000; // strangers that are refused are no event
 const PURPOSE_KEY = 'lezgate.purpose';
 
 let stream = null;
+let queueTimer = null;
 
 export const may = (session, permission) => !session?.permissions || session.permissions.includes(permission);
 export const isOpen = (alarm) => alarm.state !== 'closed';
@@ -63,16 +66,20 @@ function begin(session) {
   store.set({ session, purpose, notice: null, failure: null });
   loadMap();
   listen();
+  clearInterval(queueTimer);
+  queueTimer = setInterval(loadQueue, QUEUE_MS);
 }
 
 function end(notice) {
   stream?.close();
   stream = null;
+  clearInterval(queueTimer);
   machines.clear();
   sessionStorage.removeItem(PURPOSE_KEY);
   store.set({
     session: null, notice, purpose: null, alarms: new Map(), candidates: [], selected: null, machine: null, zones: [],
     counts: { online: 0, stages: {} }, link: 'connecting', more: null, openMore: false, failure: null,
+    queue: { waiting: [], held: [], more: false }, queueOpen: false,
   });
 }
 
@@ -121,6 +128,7 @@ function listen() {
     onOpen() {
       store.set({ link: 'live' });
       loadAlarms(); // whatever happened while nobody listened
+      loadQueue();
     },
     onLost() {
       store.set({ link: 'lost' });
@@ -130,6 +138,7 @@ function listen() {
       if (kind === 'position') machines.frame(data);
       else if (kind === 'alarm') arrive(data);
       else if (data.kind === 'candidate') suspect(data);
+      else loadQueue();
     },
   });
 }
@@ -222,6 +231,38 @@ export const showMachine = (phone) => store.set({ machine: phone });
 /** One step of an alarm's handling. Raises the Problem: the form shows it beside its button. */
 export async function act(id, action) {
   keep(await api.act(id, action));
+}
+
+/** Terminals that wait for a machine, and those in quarantine. */
+export async function loadQueue() {
+  const { session } = store.get();
+  if (!session || !may(session, 'terminals.read')) return;
+  await guarded(async () => {
+    const [unbound, held] = await Promise.all(['unbound', 'quarantined'].map((state) => api.terminals({ state, limit: QUEUE_PAGE })));
+    store.set({ queue: { waiting: unbound.items, held: held.items, more: Boolean(unbound.next_cursor) } });
+  });
+}
+
+export function showQueue(queueOpen) {
+  store.set({ queueOpen });
+  return queueOpen ? loadQueue() : undefined;
+}
+
+/** Steps of the queue. They raise the Problem: the row shows it beside its button. */
+export async function bindTerminal(phone, number) {
+  const { machine } = await api.bind(phone, number);
+  store.set({ announcement: t('queue.bound', { phone, number: machine.registration_number ?? number }) });
+  await loadQueue();
+}
+
+export async function dismissTerminal(phone) {
+  await api.dismiss(phone);
+  await loadQueue();
+}
+
+export async function releaseTerminal(phone) {
+  await api.release(phone);
+  await loadQueue();
 }
 
 /** The machine's way from ten minutes before it entered to ten after it left. */

@@ -4,6 +4,7 @@ import { forgetPurpose, isOpen, may, signOut } from './desk.mjs';
 import { number } from './format.mjs';
 import { currentLanguage, name, setLanguage, t } from './i18n.mjs';
 import { PURPOSES } from './purpose.mjs';
+import { QueueButton } from './queue.mjs';
 import { store, useStore } from './store.mjs';
 
 export function LanguageSwitch() {
@@ -46,6 +47,7 @@ export function Header() {
     <div class="figures">
       <${Figure} label=${t('count.online')} value=${purpose ? number(online) : t('app.none')} />
       ${may(session, 'alarms.read') && html`<${Figure} label=${t('count.open')} value=${open} strong=${open !== '0'} />`}
+      ${may(session, 'terminals.read') && html`<${QueueButton} />`}
     </div>
     <p class=${`link link-${link}`} role="status">${t(`link.${link}`)}</p>
     <div class="bar-end">

@@ -1,7 +1,9 @@
 // Every word on screen, Chinese first. One line holds both languages, so neither can lack a key.
 // The Chinese terms are the project's vocabulary; a new one is added there before it is used here.
+import { QUEUE_WORDS } from './queuewords.mjs';
 
 const WORDS = {
+  ...QUEUE_WORDS,
   'app.name': ['非道路移动机械监管', 'Non-road machinery supervision'],
   'app.demo': ['演示数据 · 边界为虚构', '演示数据 · 边界为虚构 · Demo'],
   'app.other_language': ['English', '中文'],

@@ -34,6 +34,8 @@ export const store = createStore({
   candidates: [],
   selected: null, // alarm id in the detail pane
   machine: null, // phone of the machine whose card is open
+  queue: { waiting: [], held: [], more: false }, // terminals without a machine, terminals in quarantine
+  queueOpen: false,
   counts: { online: 0, stages: {} },
   announcement: '',
   failure: null, // a failure of loading, as a thunk that gives the sentence

@@ -48,13 +48,15 @@ class Writer:
 
     def _send(self, who: NDArray[np.int64], data: bytes, begins: list[int]) -> None:
         """Writes data[begins[k]:begins[k + 1]] to each slot; to a polled socket without a detour."""
+        if self._hub.tracer.following:
+            self._hub.tracer.sent(data, who.tolist(), begins)
         write = os.write
         stuck: list[int] = []
         ends = begins[1:]
         ends.append(len(data))
         for k, (fd, begin, end) in enumerate(zip(self._sessions.fd[who].tolist(), begins, ends, strict=True)):
             if fd < 0:
-                self._hand(int(who[k]), data[begin:end])
+                self._put(int(who[k]), data[begin:end])
                 continue
             try:
                 if write(fd, data[begin:end]) != end - begin:
@@ -68,11 +70,18 @@ class Writer:
             if connection is not None:
                 self._hub.drop(connection, "slow_reader")
 
-    def _hand(self, slot: int, data: bytes) -> None:
+    def hand(self, slot: int, data: bytes) -> None:
+        """Writes to the connection of this slot, whatever carries it."""
+        if self._put(slot, data) and self._hub.tracer.following:
+            self._hub.tracer.sent(data, [slot], [0])
+
+    def _put(self, slot: int, data: bytes) -> bool:
         connection = self._sessions.connections[slot]
-        if connection is not None and not connection.dropped:
-            connection.transport.write(data)
+        if connection is None or connection.dropped:
+            return False
+        connection.transport.write(data)
+        return True
 
     def write(self, slot: int, generation: int, data: bytes) -> None:
         if self._sessions.generation[slot] == generation:
-            self._hand(slot, data)
+            self.hand(slot, data)

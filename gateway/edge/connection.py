@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from gateway.edge.hub import Hub
 
 MOST_TERMINALS = 5000  # on one connection: more than a county's machines behind one forwarding platform
+MOST_ARRIVING = 100  # at a time: registering and authenticating takes a second
 _NOBODY: dict[str, tuple[Session, int]] = {}  # shared by all that have no guests; never written to
+_NO_ONE: dict[str, Session] = {}  # as _NOBODY, of those that arrive
 
 
 class Transport(Protocol):
@@ -48,7 +50,7 @@ class Connection(asyncio.Protocol):
         self.dropped = False
         self.session: Session | None = None
         self.guests = _NOBODY
-        self._arriving: Session | None = None
+        self._arriving = _NO_ONE
 
     def connection_made(self, transport: asyncio.BaseTransport | Transport) -> None:
         self.transport = cast("Transport", transport)  # uvloop's is one, but not by inheritance
@@ -78,17 +80,28 @@ class Connection(asyncio.Protocol):
 
         The first terminal of a connection has ``session``; beside one that is authenticated, another has its own.
         """
+        guest = self.guests.get(identity)  # asked first: the first terminal may have left, and its guests stay
+        if guest is not None:
+            return guest[0]
         first = self.session
         if first is None:
             first = self.session = Session()
         if first.identity is None or first.identity == identity:
             return first
-        guest = self.guests.get(identity)
-        if guest is not None:
-            return guest[0]
-        if self._arriving is None:
-            self._arriving = Session()
-        return self._arriving
+        if self._arriving is _NO_ONE:
+            self._arriving = {}
+        arriving = self._arriving.pop(identity, None) or Session()
+        if len(self._arriving) >= MOST_ARRIVING:
+            del self._arriving[next(iter(self._arriving))]
+        self._arriving[identity] = arriving
+        return arriving
+
+    def hears(self, session: Session) -> bool:
+        """Whether this session's terminal speaks over this connection now."""
+        if session.identity is None:
+            return False
+        guest = self.guests.get(session.identity)
+        return session is (self.session if guest is None else guest[0])
 
     def slot_of(self, identity: str) -> int:
         """The slot that speaks, or would speak, for this terminal here."""
@@ -105,7 +118,11 @@ class Connection(asyncio.Protocol):
         if self.guests is _NOBODY:
             self.guests = {}
         self.guests[identity] = session, slot
-        self._arriving = None
+        self.dismiss(identity)
+
+    def dismiss(self, identity: str) -> None:
+        """Who arrived is here, or was refused too often."""
+        self._arriving.pop(identity, None)
 
     def leave(self, slot: int) -> None:
         """The terminal of this slot speaks here no more."""

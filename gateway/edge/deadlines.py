@@ -28,6 +28,7 @@ async def sweep(hub: Hub) -> None:
         if not hub.paused:
             close_overdue(hub, time.monotonic())
             budget.enforce()
+            hub.assemblies.sweep(time.time_ns() // 1000)
 
 
 def close_overdue(hub: Hub, now: float) -> None:

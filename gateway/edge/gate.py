@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.edge.connection import Connection
+from gateway.logs import Seldom
 
 if TYPE_CHECKING:
     from gateway.edge.hub import Hub
     from gateway.edge.poller import Poller
 
 BACKLOG = 4096
+MOST_FILES = 1024 * 1024  # ten times a province on one edge; containers may allow 10^9, and a row is kept for each
 FILES_SHARE = 0.9  # the rest is for the log, files and accepting in order to refuse
 SEND_BUFFER = 64 * 1024  # unread acknowledgements of over 3,000 reports; the kernel doubles it
 CONNECTS_PER_S = 500.0  # of one address, for ever
@@ -30,14 +32,21 @@ MOST_ADDRESSES = 100_000
 MOST_ACCEPTS = 256  # in one turn of the loop, so that a storm of connects does not hold the acknowledgements up
 FULL_S = 0.1
 TELL_S = 1.0
+_REFUSALS = {
+    "files": "connections refused: the limit of open files is near; raise it (ulimit -n) or add an edge"
+    " | 连接数接近文件句柄上限，拒绝新连接：请提高 ulimit -n 或增加接入进程",
+    "paused": "connections refused: the log takes no batches | 日志不接收数据，暂不接受新连接",
+    "address": "connections refused: this address connects too often | 该地址连接过于频繁，暂不接受",
+}
 log = structlog.get_logger()
 
 
 def raise_file_limit() -> int:
-    """The number of files that this process may have open, raised to what it may be."""
+    """The number of files that this process may have open, raised to what it may be, but not above MOST_FILES."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 class Gate:
@@ -48,19 +57,18 @@ class Gate:
         self.most = int(self.files * FILES_SHARE)
         self._hub = hub
         self._addresses: dict[str, tuple[float, float]] = {}
-        self._refused = 0
-        self._told = 0.0
+        self._tell = Seldom(TELL_S)
 
     def admits(self, address: str, now: float) -> bool:
         """``now``: monotonic seconds. A refusal is counted, and said."""
         if self._hub.sessions.connected >= self.most:
-            return self._refuse("files", now)
+            return self._refuse("files")
         if self._hub.paused:
-            return self._refuse("paused", now)
+            return self._refuse("paused")
         left, since = self._addresses.get(address, (CONNECTS_AT_ONCE, now))
         left = min(CONNECTS_AT_ONCE, left + (now - since) * CONNECTS_PER_S)
         if left < 1:
-            return self._refuse("address", now)
+            return self._refuse("address", address=address)
         if len(self._addresses) >= MOST_ADDRESSES:
             self._forget(now)
         self._addresses[address] = left - 1, now
@@ -73,12 +81,9 @@ class Gate:
         if len(self._addresses) >= MOST_ADDRESSES:
             self._addresses.clear()
 
-    def _refuse(self, why: str, now: float) -> bool:
+    def _refuse(self, why: str, **more: str) -> bool:
         self._hub.counts[f"refused_{why}"] += 1
-        self._refused += 1
-        if now - self._told > TELL_S:
-            log.warning("connections refused | 拒绝新连接", why=why, refused=self._refused, limit=self.most)
-            self._told, self._refused = now, 0
+        self._tell(log.warning, _REFUSALS[why], limit=self.most, **more)
         return False
 
     def protocol(self) -> asyncio.Protocol:

@@ -13,81 +13,67 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
 
 from columns.outcome import Outcome
-from columns.reason import Reason
 from gateway.edge.acknowledge import Writer
 from gateway.edge.appender import Appender
-from gateway.edge.conversation import converse
-from gateway.edge.part import MAX_BYTES, PACKET_BYTES, ROW_BYTES, Part, pieces
+from gateway.edge.assemblies import Assemblies
+from gateway.edge.conversation import Talk
+from gateway.edge.patience import Patience
 from gateway.edge.rejected import Rejected
+from gateway.edge.swaps import Swaps
+from gateway.edge.telemetry import Telemetry
+from gateway.edge.tracer import Tracer
+from gateway.edge.uploads import Uploads
 from protocols.jt808.intake import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from numpy.typing import NDArray
 
-    from columns.positions import Positions
+    from columns.reason import Reason
     from gateway.edge.connection import Connection
+    from gateway.edge.part import Part
     from gateway.edge.registry import Registry
     from gateway.edge.sessions import Sessions
     from gateway.log import Log
-    from protocols.contract import Intake
-    from protocols.jt808.header import Packets
+    from storage.blobs import Blobs
 
 FLUSH_BYTES = 512 * 1024  # a linger that brings more is not waited for: columns are already long
 PAUSE_BYTES = 64 * 1024 * 1024  # about 250,000 reports: minutes of a city while the log is away
 log = structlog.get_logger()
 
 
-class _Senders(NamedTuple):
-    """Of some packets: whether an authenticated terminal of their connection sent them, and what is known of it."""
-
-    known: NDArray[np.bool_]
-    slot: NDArray[np.int64]
-    device: NDArray[np.int64]
-    partition: NDArray[np.int32]
-    mark: NDArray[np.uint16]
-
-    def or_else(self, other: _Senders) -> _Senders:
-        """These, and the other's where these don't know."""
-        mine = self.known
-        return _Senders(
-            mine | other.known,
-            np.where(mine, self.slot, other.slot),
-            np.where(mine, self.device, other.device),
-            np.where(mine, self.partition, other.partition),
-            np.where(mine, self.mark, other.mark),
-        )
-
-    def only(self, rows: NDArray[np.bool_]) -> _Senders:
-        return _Senders(self.known[rows], self.slot[rows], self.device[rows], self.partition[rows], self.mark[rows])
-
-
 class Hub:
     """The meeting place of an edge's sockets, registry and log.
 
     announce: hears which devices authenticated here; ended: of every task that is done; paused_hooks: called with
-    whether reading is paused, when that changes.
+    whether reading is paused, when that changes. blobs: where terminals' files go; keep: runs a job of the edge's.
     """
 
     def __init__(
         self, log: Log, registry: Registry, sessions: Sessions, partitions: int, linger_s: float,
-        announce: Callable[[list[int]], None], ended: Callable[[asyncio.Task[Any]], None],
+        announce: Callable[[list[int]], None], ended: Callable[[asyncio.Task[Any]], None], blobs: Blobs,
+        keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.sessions = sessions
         self.partitions = partitions
         self.linger_s = linger_s
         self.announce = announce
+        self.tracer = Tracer(self)
         self.writer = Writer(self)
         self.rejects = Rejected(self)
+        self.telemetry = Telemetry(self)
+        self.swaps = Swaps(registry)
+        self.patience = Patience()
+        self.assemblies = Assemblies(self)
+        self.uploads = Uploads(self, blobs, keep)
         self.appender = Appender(log, partitions, self._stored, ended)
         self.counts: Counter[str] = Counter()
         self.paused = False
@@ -109,6 +95,8 @@ class Hub:
             return
         if connection.slot in self._slots:
             self.flush()  # who reports and hangs up is stored: what it said needs the session that is about to go
+        if self.tracer.following and not connection.dropped:
+            self.tracer.closed(connection.slot, "hung_up")
         self.rejects.forget(connection.slot)
         self.sessions.close(connection.slot)
         connection.slot = -1
@@ -118,6 +106,8 @@ class Hub:
             return
         connection.dropped = True
         self.counts[f"closed_{why}"] += 1
+        if self.tracer.following:
+            self.tracer.closed(connection.slot, why)
         connection.transport.abort()
 
     def end(self, slot: int, why: str) -> None:
@@ -133,6 +123,8 @@ class Hub:
             self.drop(connection, why)
             return
         self.counts[f"ended_{why}"] += 1
+        if self.tracer.following:
+            self.tracer.left(slot, why)
         connection.leave(slot)
         if host is None:
             self.sessions.release(slot)
@@ -162,6 +154,8 @@ class Hub:
         now = time.monotonic()
         received = time.time_ns() // 1000
         intake = read(chunks, received)
+        if self.tracer.following:
+            self.tracer.received(intake, hosts, received)
         packets, sessions = intake.packets, self.sessions
         sessions.heard[hosts] = now
         np.add.at(sessions.taken, hosts, np.fromiter(map(len, chunks), np.int64, len(chunks)))
@@ -169,74 +163,18 @@ class Hub:
         if len(sessions.guests):
             sessions.heard[slots] = now
         self.rejects.pardon(hosts[packets.chunk])
-        before = self._senders(packets, intake.telemetry, slots)
+        before = self.telemetry.senders(packets, intake.telemetry, slots)
+        talk = Talk(self, received)
         if len(intake.conversation):
-            converse(self, intake, hosts, received)
+            talk.converse(intake, hosts)
             slots = sessions.speakers(hosts[packets.chunk], packets.phone_hi, packets.phone_lo)
-        if len(intake.rejects) or len(intake.malformed):
-            self.rejects.take(intake, hosts, slots, received)
-        if len(intake.malformed):
-            self._answer(packets, intake.malformed, slots, Outcome.MALFORMED)
-        if len(intake.telemetry):
-            self._telemetry(intake, slots, before)
+        self.telemetry.take(intake, hosts, slots, before, received)
+        for slot, reports, senders, acknowledged in talk.reported:
+            one = np.array([slot])
+            self.telemetry.take(reports, one, one, senders, received, acknowledged=acknowledged)
+        talk.finish()
         if not self.paused and self.appender.pending > PAUSE_BYTES:
             self._pause()
-
-    def _senders(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> _Senders:
-        sessions, slot = self.sessions, slots[rows]
-        known: NDArray[np.bool_] = sessions.authenticated[slot]
-        known &= sessions.phone_lo[slot] == packets.phone_lo[rows]
-        known &= sessions.phone_hi[slot] == packets.phone_hi[rows]
-        return _Senders(known, slot, sessions.device[slot], sessions.partition[slot], sessions.mark[slot])
-
-    def _telemetry(self, intake: Intake[Packets], slots: NDArray[np.int64], senders: _Senders) -> None:
-        """``senders``: who sent the reports as far as was known before the conversation of the same linger."""
-        rows, packets, positions = intake.telemetry, intake.packets, intake.positions
-        if not senders.known.all():
-            # One linger may bring 0x0102 and the first report, or the last report and 0x0003: heard if either side is.
-            senders = senders.or_else(self._senders(packets, rows, slots))
-        if not senders.known.all():
-            known = senders.known
-            self._refuse_strangers(packets, rows[~known], slots)
-            positions = positions.take(np.flatnonzero(known[np.searchsorted(rows, positions.packet)]))
-            rows, senders = rows[known], senders.only(known)
-            if not len(rows):
-                return
-        packet = np.searchsorted(rows, positions.packet)
-        positions = positions.with_columns(device=senders.device[packet])
-        if senders.mark.any():
-            positions = positions.with_columns(quality=positions.quality | senders.mark[packet])
-        held = PACKET_BYTES + packets.buffer.nbytes // len(rows)  # a row's share of what lives until it is stored
-        if self.partitions == 1:
-            self._add(0, packets, rows, senders.slot, positions, held)
-            return
-        for p in range(self.partitions):
-            here = senders.partition == p
-            if here.any():
-                theirs = positions.take(np.flatnonzero(here[packet]))
-                self._add(p, packets, rows[here], senders.slot[here], theirs, held)
-
-    def _add(
-        self, partition: int, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64],
-        positions: Positions, held: int,
-    ) -> None:  # fmt: skip
-        """Hands packets[rows] over, with all that came in them, cut where it is more than a batch may have."""
-        generations = self.sessions.generation[slots]
-        size = int(positions.extras.offsets[-1] - positions.extras.offsets[0]) + ROW_BYTES * len(positions)
-        if size <= MAX_BYTES:
-            part = Part(positions, packets, rows, slots, generations, size, held * len(rows))
-            self.appender.add(partition, part)
-            return
-        packet = np.searchsorted(rows, positions.packet)
-        sizes = np.bincount(packet, positions.extras.lengths + ROW_BYTES, len(rows)).astype(np.int64)
-        first = pieces(sizes)
-        at = np.append(np.searchsorted(packet, first), len(positions)).tolist()
-        bounds = np.append(first, len(rows)).tolist()
-        for k, (begin, end) in enumerate(pairwise(bounds)):
-            some = positions.take(np.arange(at[k], at[k + 1]))
-            size, memory = int(sizes[begin:end].sum()), held * (end - begin)
-            part = Part(some, packets, rows[begin:end], slots[begin:end], generations[begin:end], size, memory)
-            self.appender.add(partition, part)
 
     def _stored(self, part: Part) -> None:
         """The log has it on disk: now, and only now, the terminals may forget it."""
@@ -246,15 +184,6 @@ class Hub:
             self.writer.write(slot, generation, data)
         if self.paused and self.appender.pending < PAUSE_BYTES // 2:
             self._resume()
-
-    # ---- refused ------------------------------------------------------------------------------------------------
-
-    def _refuse_strangers(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
-        self.count(Reason.NOT_AUTHENTICATED, len(rows))
-        self._answer(packets, rows, slots, Outcome.FAILED)
-
-    def _answer(self, packets: Packets, rows: NDArray[np.int64], slots: NDArray[np.int64], outcome: Outcome) -> None:
-        self.writer.acknowledge(packets, rows, slots[rows], self.sessions.generation[slots[rows]], outcome)
 
     def count(self, reason: Reason, n: int = 1) -> None:
         self.counts[reason.name.lower()] += n

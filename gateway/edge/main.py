@@ -7,6 +7,7 @@ import ipaddress
 import signal
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import orjson
 import structlog
 
 from columns.identity import device_of
+from columns.positions import Quality
 from gateway.edge.deadlines import sweep
 from gateway.edge.gate import BACKLOG, Gate, Listener, listening
 from gateway.edge.hub import Hub
@@ -27,6 +29,8 @@ from gateway.edge.sessions import Sessions
 from gateway.health import report
 from gateway.log import Log, connect
 from gateway.nodes import auth_key, nats_url
+from gateway.trace_order import FOLLOW, derive_key
+from storage.blobs import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -84,16 +88,29 @@ class Edge:
         self.poller: Poller | None = None
         self._doors: list[asyncio.Server | Listener] = []
         self._listening = False
+        self._quarantined = self._held()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Joins the log and begins to keep the registry, deadlines and health; opens nothing to the outside yet."""
         stream = await self.log.stream()
         linger_s = self.settings.linger_ms / 1000
-        self.hub = Hub(self.log, self.registry, self.sessions, stream.partitions, linger_s, self._announce, self._ended)
+        self.hub = Hub(
+            self.log,
+            self.registry,
+            self.sessions,
+            stream.partitions,
+            linger_s,
+            self._announce,
+            self._ended,
+            open_store(self.settings.blobs),
+            self.keep,
+        )
         if self._role == "mqtt":
             self.mqtt = MqttBinding(self.hub, self.settings.mqtt_url)
+        self.hub.tracer.open(derive_key(auth_key(self.settings)), self._publish_soon)
         await self.client.subscribe("session.opened", cb=self._on_session)
+        await self.client.subscribe(FOLLOW, cb=self._on_trace)
         for job in (self.sync.run(), sweep(self.hub), report(self.client, self._role, self.status)):
             self.keep(job)
 
@@ -126,7 +143,7 @@ class Edge:
                 self._doors.append(await loop.create_server(gate.protocol, sock=sock, backlog=BACKLOG, ssl=tls))
         self._listening = True
         log.info("edge listens", host=settings.jt808_host, port=settings.jt808_port, tls=tls is not None,
-                 terminals=len(self.registry.generations))  # fmt: skip
+                 terminals=len(self.registry.known))  # fmt: skip
 
     def close(self) -> None:
         """Takes no more connections, and nothing more from those it has."""
@@ -139,6 +156,9 @@ class Edge:
         """Tells other edges that these devices speak here now: one message for all that authenticated in a linger."""
         self.keep(self._publish("session.opened", self.hub.appender.boot.encode() + np.array(devices, "<i8").tobytes()))
 
+    def _publish_soon(self, subject: str, data: bytes) -> None:
+        self.keep(self._publish(subject, data))
+
     async def _publish(self, subject: str, data: bytes) -> None:
         try:
             await self.client.publish(subject, data)
@@ -150,8 +170,28 @@ class Edge:
         if not message.data.startswith(boot):
             self._end_sessions(np.frombuffer(message.data, "<i8", offset=len(boot)).tolist(), "replaced")
 
+    async def _on_trace(self, message: Msg) -> None:
+        self.hub.tracer.order(message.data)
+
     def _withdrawn(self, identities: set[str]) -> None:
+        """The registry has changed: whose code is no longer good is ended, and quarantines begin or end."""
         self._end_sessions([device_of(identity) for identity in identities], "withdrawn")
+        held = self._held()
+        self.hub.swaps.settle(self._quarantined - held)
+        for identity in held ^ self._quarantined:
+            slot = self.sessions.by_device.get(device_of(identity))
+            if slot is not None:
+                self._mark(slot, disputed=identity in held)
+        self._quarantined = held
+
+    def _held(self) -> set[str]:
+        """Who is in quarantine now, by the registry."""
+        now = time.time_ns() // 1000
+        return {identity for identity, until in self.registry.quarantined.items() if until > now}
+
+    def _mark(self, slot: int, *, disputed: bool) -> None:
+        mark = int(self.sessions.mark[slot]) & ~Quality.DISPUTED
+        self.sessions.mark[slot] = mark | (Quality.DISPUTED if disputed else 0)
 
     def _end_sessions(self, devices: list[int], why: str) -> None:
         for device in devices:

@@ -133,8 +133,8 @@ class MqttBinding:
 
     def forget(self, terminal: str) -> None:
         connection = self._connections.pop(terminal, None)
-        if connection is not None:
-            connection.connection_lost(None)
+        if connection is not None:  # never inside the linger that ended it: its slot would have a new tenant there
+            asyncio.get_running_loop().call_soon(connection.connection_lost, None)
 
     async def _send(self, client: aiomqtt.Client) -> None:
         while True:

@@ -55,7 +55,7 @@ class RegistrySync:
                 if not told:
                     told = True
                     log.info("registry not at hand; using the copy on disk", error=repr(error),
-                             terminals=len(self._registry.generations))  # fmt: skip
+                             terminals=len(self._registry.known))  # fmt: skip
                 wait = RETRY_S
             try:
                 await asyncio.wait_for(self._nudged.wait(), wait)
@@ -64,17 +64,21 @@ class RegistrySync:
 
     async def _fetch(self) -> None:
         terminals: list[list[Any]] = []
+        vacant: list[str] = []
         version = None
         while True:
-            request = orjson.dumps({"from": len(terminals), "have": self._registry.version, "version": version})
+            request = orjson.dumps(
+                {"from": len(terminals), "vacant_from": len(vacant), "have": self._registry.version, "version": version}
+            )
             page = orjson.loads((await self._client.request("registry.get", request, timeout=3)).data)
             if page["version"] == self._registry.version:
                 return
             if version is not None and page["version"] != version:  # it changed while we were reading
-                terminals, version = [], None
+                terminals, vacant, version = [], [], None
                 continue
             version = page["version"]
             terminals += page["terminals"]
-            if len(terminals) >= page["total"]:
-                self._withdrawn(self._registry.replace(version, terminals))
+            vacant += page["vacant"]
+            if len(terminals) >= page["total"] and len(vacant) >= page["vacant_total"]:
+                self._withdrawn(self._registry.replace(version, terminals, vacant))
                 return

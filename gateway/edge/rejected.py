@@ -44,20 +44,21 @@ class Rejected:
             (by_chunk[chunk], by_chunk[chunk], Reason(reason), rejects.data[i])
             for i, (chunk, reason) in enumerate(zip(rejects.chunk.tolist(), rejects.reason.tolist(), strict=True))
         ]
+        malformed = intake.malformed
+        # Not by the slot alone: a stranger's packets have the slot of the connection's own terminal.
+        known = self._hub.telemetry.senders(packets, malformed, slots).known
         found += [
-            (by_chunk[packets.chunk[row]], int(slots[row]), Reason.BODY, packets.raw(row))
-            for row in intake.malformed.tolist()
+            (by_chunk[packets.chunk[row]], int(slots[row]) if its_own else -1, Reason.BODY, packets.raw(row))
+            for row, its_own in zip(malformed.tolist(), known.tolist(), strict=True)
         ]
         kept = Gathering(self._hub.appender.add)
         for i, (host, slot, reason, data) in enumerate(found):
             self._hub.count(reason)
             connection = sessions.connections[host]
-            if (
-                connection is None or connection.slot != host
-            ):  # dropped a moment ago, where that takes no time (a topic)
+            if connection is None or connection.slot != host:  # reports in parts come with a guest's slot
                 continue
             self._garbage[host] += 1
-            if sessions.authenticated[slot] and i < DEAD_PER_LINGER:
+            if slot >= 0 and sessions.authenticated[slot] and i < DEAD_PER_LINGER:
                 part = kept.part(int(sessions.partition[slot]))
                 part.letter(int(sessions.device[slot]), received, reason, data)
             if self._garbage[host] > GARBAGE_LIMIT:

@@ -118,6 +118,7 @@ class Sessions:
             if self.guests.host(slot) is not None:
                 self.guests.remove(slot)
         self.release(slot)
+        self.fd[slot] = -1  # its number may be another's soon
         self.connections[slot] = None
         self.generation[slot] += 1
         self._free.append(slot)

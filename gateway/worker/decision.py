@@ -13,6 +13,7 @@ from columns.positions import Positions, concatenate
 from columns.ragged import Ragged
 from columns.ragged import concatenate as concatenate_ragged
 from columns.reason import Reason
+from gateway.worker import terminal_messages
 from geofence.presence import Decision, decide
 from geofence.visits import CandidateSeen, VisitEnded, VisitOpened
 from protocols.jt808.items import scan
@@ -121,7 +122,7 @@ def work(
         boots=gathered.boots,
         positions=new,
         dead_letters=gathered.dead_letters,
-        sessions=gathered.sessions,
+        sessions=terminal_messages.read(gathered.sessions),
         duplicate=len(gathered.positions) - len(new),
         rejected=gathered.rejected,
         opened=[_opening(change) for change in decision.changes if isinstance(change, VisitOpened)],

@@ -15,12 +15,13 @@ from gateway.log import Log, connect
 from gateway.nodes import database_url, nats_url
 from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
+from storage import terminal_messages
 from storage.partitions import ensure_partitions, window
 
 if TYPE_CHECKING:
     from gateway.config import Settings
 
-PARTITIONS_EVERY_S = 3600.0
+PARTITIONS_EVERY_S = MESSAGES_EVERY_S = 3600.0
 RETRY_S = 5.0
 log = structlog.get_logger()
 
@@ -40,11 +41,30 @@ async def keep_partitions(database: str) -> None:
         await asyncio.sleep(wait)
 
 
+async def bound_messages(database: str) -> None:
+    """Drops the oldest of what terminals said beyond the bound, now and every hour."""
+    before = newest = 0
+    while True:
+        wait = MESSAGES_EVERY_S
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                database, autocommit=True, connect_timeout=5
+            ) as connection:
+                found = await terminal_messages.trim(connection, before)
+            if found is not None:
+                # One round behind: what another worker is about to commit may have an id below the newest.
+                before, newest = newest, found
+        except psycopg.Error as error:
+            log.warning("messages not bounded yet", error=str(error).strip())
+            wait = RETRY_S
+        await asyncio.sleep(wait)
+
+
 async def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a partition that is in a commit is rolled back by the server and done again."""
     client = await connect(nats_url(settings, "worker"), "worker")
     broker = Log(client)
-    stream = await broker.create(settings.partitions, settings.log_max_bytes, settings.log_replicas)
+    stream = await broker.create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
     rules = RulesCache()
     database = database_url(settings, "worker")
     partitions = [
@@ -70,6 +90,7 @@ async def run(settings: Settings) -> None:
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in partitions]
     tasks.append(asyncio.create_task(report(client, "worker", status)))
     tasks.append(asyncio.create_task(keep_partitions(database)))
+    tasks.append(asyncio.create_task(bound_messages(database)))
     tasks.append(asyncio.create_task(rules.watch(database)))
     log.info("worker runs", stream=stream.identity, partitions=stream.partitions)
     ending: asyncio.Task[Any] = asyncio.create_task(stopping.wait())

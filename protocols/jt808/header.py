@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from protocols.jt808.framing import ENCRYPTION, LENGTH, SUBPACKAGED
+from protocols.jt808.framing import ENCRYPTION, LENGTH, PROTOCOL_VERSION, SUBPACKAGED
 from protocols.jt808.phone import identity
 
 if TYPE_CHECKING:
@@ -120,6 +120,36 @@ class Packets:
             part=part,
             body=self.body(row),
         )
+
+
+def alone(packet: Packet) -> Packets:
+    """The columns of this one packet, whose body may be longer than a packet holds; row and chunk 0."""
+    head = b"".join(
+        (
+            packet.message.to_bytes(2, "big"),
+            packet.properties.to_bytes(2, "big"),
+            bytes([PROTOCOL_VERSION]) if packet.v2019 else b"",
+            packet.phone,
+            packet.serial.to_bytes(2, "big"),
+        )
+    )
+    bare = np.frombuffer(head + packet.body + bytes(1 + PADDING), np.uint8).copy()
+    size = len(head) + len(packet.body)
+    bare[size] = np.bitwise_xor.reduce(bare)
+    phone = int.from_bytes(packet.phone, "big")
+    return Packets(
+        chunk=np.zeros(1, np.int32),
+        message=np.array([packet.message], np.uint16),
+        serial=np.array([packet.serial], np.uint16),
+        properties=np.array([packet.properties & ~(SUBPACKAGED | ENCRYPTION)], np.uint16),
+        v2019=np.array([packet.v2019]),
+        phone_hi=np.array([phone >> 64], np.uint16),
+        phone_lo=np.array([phone & (1 << 64) - 1], np.uint64),
+        start=np.zeros(1, np.int64),
+        body_start=np.array([len(head)], np.int64),
+        body_end=np.array([size], np.int64),
+        buffer=bare,
+    )
 
 
 def records(buffer: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDArray[np.void]:

@@ -9,16 +9,17 @@ reports a linger their fixed cost is what a report costs. The scalar oracle is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from columns.positions import Positions
+from columns.positions import Positions, Quality, Source
 from columns.ragged import Ragged, concatenate, cut
 from columns.reason import Reason
 from protocols.contract import Intake, Rejects
 from protocols.jt808 import batch_report, header, location
+from protocols.jt808.body import BodyError
 from protocols.jt808.framing import ENCRYPTION, ESCAPE, FLAG, MAX_PACKET, MAX_WIRE, SUBPACKAGED
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from protocols.jt808.header import Packets
+    from protocols.jt808.header import Packet, Packets
 
 LOCATION, BATCH = 0x0200, 0x0704
+_REQUEST = 2
 _SHORTEST = 13  # the header of 2013 and a checksum
 _PADDING = bytes(header.PADDING)
 _NO_ROWS = np.empty(0, np.intp)
@@ -66,6 +68,33 @@ def read(chunks: Sequence[bytes], received: int) -> Intake[Packets]:
     if len(packets) == len(sound):
         return _sort(packets, received, Rejects.empty())
     return _sort(packets, received, _rejects(runs, rows[fits]))
+
+
+def read_whole(packet: Packet, received: int) -> Intake[Packets]:
+    """As `read`, of one 0x0200 or 0x0704 whose body may be longer than a packet holds: it came in parts."""
+    return _sort(header.alone(packet), received, Rejects.empty())
+
+
+def read_answer(packet: Packet, received: int) -> Intake[Packets]:
+    """The position in an answer to a command (0x0201, 0x0500): the request's serial number, then a 0x0200 body.
+
+    2011 has no serial number in 0x0201; which it is, the time tells. Raises BodyError where the body is too short.
+    """
+    found: Intake[Packets] | None = None
+    for skip in (_REQUEST, 0):
+        if len(packet.body) < skip + location.BASIC:
+            continue
+        one = header.alone(replace(packet, body=packet.body[skip:]))
+        whole = np.zeros(1, np.intp)
+        source = np.full(1, Source.QUERY, np.uint8)
+        rows = location.read(one, whole.astype(np.int32), one.body_start, one.body_end, source, received)
+        if found is None or not rows.quality[0] & Quality.BAD_TIME:
+            found = Intake(one, rows, whole, _NO_ROWS, _NO_ROWS, Rejects.empty())
+        if not rows.quality[0] & Quality.BAD_TIME:
+            break
+    if found is None:
+        raise BodyError(f"0x{packet.message:04x} has {len(packet.body)} bytes, too few for a position")
+    return found
 
 
 def _cut(chunks: Sequence[bytes]) -> _Runs:

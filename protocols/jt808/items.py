@@ -2,36 +2,30 @@
 
 Terminals are free with them: lengths differ from the standard, zeros pad, the last item may be cut off. So an item is
 known by its id *and* its length, id 0 is padding, an item that overruns ends the walk, and what is left is a tail.
-`scan` reads what the worker stores, a whole column at a time; `parse` reads everything of one report, for people.
+`scan` reads what the worker stores, a whole column at a time; `Items` reads everything of one report, for people.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from columns.positions import NO_MILEAGE, NO_SATELLITES
+from protocols.jt808.body import BodyError, Reader
+from protocols.jt808.fields import BYTE, OCTETS, Field
+from protocols.jt808.item_table import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from columns.ragged import Ragged
+    from protocols.jt808.body import Writer
+    from protocols.jt808.fields import Scope
 
 MILEAGE, SATELLITES = 0x01, 0x31
 _HEAD = 2
-
-
-class Item(NamedTuple):
-    """name and value are None where the standard does not define the id with this length."""
-
-    id: int
-    data: bytes
-    name: str | None = None
-    value: Any = None
 
 
 def scan(extras: Ragged) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
@@ -70,85 +64,54 @@ def scan(extras: Ragged) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
         at = after
 
 
-def parse(data: bytes) -> tuple[list[Item], bytes]:
-    """(all items, what is left): the tail is an item that overruns, a lone byte, or the padding at the end."""
-    items: list[Item] = []
-    at, end = 0, len(data)
-    while at < end:
-        if data[at] == 0:
-            rest = data[at:].lstrip(b"\x00")
-            if not rest:
-                break
-            at = end - len(rest)
-        after = at + _HEAD + data[at + 1] if at + 1 < end else end + 1
-        if after > end:
-            break
-        items.append(_item(data[at], data[at + _HEAD : after]))
-        at = after
-    return items, data[at:]
-
-
-def _item(number: int, data: bytes) -> Item:
-    kind = KINDS.get((number, len(data)))
-    return Item(number, data, kind.name, kind.read(data)) if kind else Item(number, data)
-
-
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    name: str
-    read: Callable[[bytes], Any]
+class Items(Field):
+    """All items to the end: [{"id", "hex", "name", "value"}], the last two where KINDS knows the id with this length.
+
+    Zeros between items are padding and are not kept. An item that overruns, a lone byte and padding at the end are left
+    over. The hex is what is written.
+    """
+
+    def read(self, reader: Reader, scope: Scope) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        while reader.left:
+            rest = reader.data[reader.at : reader.end]
+            padding = len(rest) - len(rest.lstrip(b"\x00"))
+            if padding == len(rest):
+                break
+            head = rest[padding : padding + _HEAD]
+            size = _HEAD + head[-1]
+            if len(head) < _HEAD or size > len(rest) - padding:
+                reader.at += padding
+                break
+            reader.take(padding + _HEAD)
+            items.append(_item(head[0], reader.take(head[1]), scope))
+        return items
+
+    def write(self, writer: Writer, value: Any, scope: Scope) -> None:
+        if not isinstance(value, list):
+            raise writer.error("not a list", "不是列表")
+        for item in value:
+            if not isinstance(item, dict) or not {"id", "hex"} <= item.keys() <= {"id", "hex", "name", "value"}:
+                raise writer.error("not an object of id and hex", "不是由 id 与 hex 组成的对象")
+            if item["id"] == 0:
+                raise writer.error("id 0 is padding", "编号 0 是填充")
+            BYTE.write(writer, item["id"], scope)
+            data = writer.part(1)
+            OCTETS.write(data, item["hex"], scope)
+            if len(data.data) > 0xFF:
+                raise writer.error(f"{len(data.data)} bytes are too long", f"{len(data.data)} 字节过长")
+            BYTE.write(writer, len(data.data), scope)
+            writer.put(bytes(data.data))
 
 
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
-
-
-def _tenths(data: bytes) -> float:
-    return _number(data) / 10
-
-
-def _temperature(data: bytes) -> int:
-    """The sign is the top bit, not two's complement."""
-    value = _number(data)
-    return -(value & 0x7FFF) if value & 0x8000 else value
-
-
-def _overspeed(data: bytes) -> dict[str, int]:
-    return {"area_type": data[0]} | ({"area_id": _number(data[1:])} if data[1:] else {})
-
-
-def _area(data: bytes) -> dict[str, int]:
-    return {"area_type": data[0], "area_id": _number(data[1:5]), "direction": data[5]}
-
-
-def _segment(data: bytes) -> dict[str, int]:
-    return {"segment_id": _number(data[:4]), "seconds": _number(data[4:6]), "result": data[6]}
-
-
-def _analogue(data: bytes) -> dict[str, int]:
-    return {"ad0": _number(data[2:]), "ad1": _number(data[:2])}
-
-
-KINDS: dict[tuple[int, int], _Kind] = {
-    (0x01, 4): _Kind("mileage_km", _tenths),
-    (0x02, 2): _Kind("fuel_l", _tenths),
-    (0x03, 2): _Kind("recorder_speed_kmh", _tenths),
-    (0x04, 2): _Kind("alarm_event_id", _number),
-    (0x05, 30): _Kind("tyre_pressure", bytes.hex),
-    (0x06, 2): _Kind("compartment_celsius", _temperature),
-    (0x11, 1): _Kind("overspeed", _overspeed),
-    (0x11, 5): _Kind("overspeed", _overspeed),
-    (0x12, 6): _Kind("area", _area),
-    (0x13, 7): _Kind("segment_time", _segment),
-    (0x14, 4): _Kind("video_alarm", bytes.hex),
-    (0x15, 4): _Kind("video_signal_lost", bytes.hex),
-    (0x16, 4): _Kind("video_signal_covered", bytes.hex),
-    (0x17, 2): _Kind("storage_fault", bytes.hex),
-    (0x18, 3): _Kind("abnormal_driving", bytes.hex),
-    (0x25, 4): _Kind("vehicle_signals", _number),
-    (0x2A, 2): _Kind("io_status", _number),
-    (0x2B, 4): _Kind("analogue", _analogue),
-    (0x30, 1): _Kind("signal_strength", _number),
-    (0x31, 1): _Kind("satellites", _number),
-}
-"""(id, length) -> what it is. 0x14 to 0x18 are JT/T 1078's and stay hex."""
+def _item(number: int, data: bytes, scope: Scope) -> dict[str, Any]:
+    said: dict[str, Any] = {"id": number, "hex": data.hex()}
+    known = KINDS.get((number, len(data)))
+    if known is None:
+        return said
+    name, field = known
+    try:
+        return said | {"name": name, "value": field.read_whole(Reader(data), scope)}
+    except BodyError:  # a list inside whose count contradicts the length
+        return said

@@ -94,7 +94,8 @@ def _xor(record: NDArray[np.void]) -> NDArray[np.uint8]:
     folded = words[:, 0] ^ words[:, 1] ^ words[:, 2] ^ words[:, 3]
     for half in (32, 16, 8):
         folded ^= folded >> np.uint64(half)
-    return folded.astype(np.uint8)
+    checksum: NDArray[np.uint8] = folded.astype(np.uint8)
+    return checksum
 
 
 def _laid_out(octets: NDArray[np.uint8], v2019: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocols.jt808 import framing
+from protocols.jt808 import catalogue, framing
 from protocols.jt808.bcd import time_bcd
+from protocols.jt808.hearing import REGISTERED
 from protocols.jt808.location import SOUTH, WEST
 from protocols.jt808.phone import phone_bcd
+from protocols.jt808.registration import AUTHENTICATE, REGISTER
 from protocols.jt808.replies import GENERAL
-from protocols.jt808.session import REGISTERED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,38 +75,23 @@ def register(
     province: int = 37,
     city: int = 1502,
 ) -> bytes:
-    """The body of 0x0100, padded as the edition says. Raises ValueError where a text is too long for its field."""
-    if edition == "2019":
-        fields = _after(maker, 11), _before(model, 30), _before(terminal_id, 30)
-    else:
-        width, pad = (8, b" ") if edition == "2011" else (20, b"\x00")
-        fields = _after(maker, 5), _after(model, width, pad), _after(terminal_id, 7)
-    place = province.to_bytes(2, "big") + city.to_bytes(2, "big")
-    return b"".join((place, *fields, bytes([colour]), plate.encode("gb18030")))
+    """The body of 0x0100, padded as the edition says. Raises BodyError, a ValueError, where a text does not fit its field."""
+    values = {
+        "province": province,
+        "city": city,
+        "maker": maker,
+        "model": model,
+        "terminal_id": terminal_id,
+        "plate_colour": colour,
+        "plate": plate,
+    }
+    return catalogue.encode(REGISTER, values, edition)
 
 
 def authenticate(edition: Edition, code: str, imei: str = "", version: str = "") -> bytes:
     """The body of 0x0102; imei (15 digits) and software version go into that of 2019 alone."""
-    data = code.encode("gb18030")
-    if edition != "2019":
-        return data
-    return bytes([len(data)]) + data + _after(imei, 15) + _after(version, 20)
-
-
-def _after(value: str, width: int, pad: bytes = b"\x00") -> bytes:
-    """Padded after the text, as 2011 and 2013 have it; 2019 pads model and id before."""
-    return _encoded(value, width).ljust(width, pad)
-
-
-def _before(value: str, width: int) -> bytes:
-    return _encoded(value, width).rjust(width, b"\x00")
-
-
-def _encoded(value: str, width: int) -> bytes:
-    data = value.encode("gb18030")
-    if len(data) > width:
-        raise ValueError(f"{value!r} does not fit {width} bytes")
-    return data
+    more = {"imei": imei, "version": version} if edition == "2019" else {}
+    return catalogue.encode(AUTHENTICATE, {"code": code, **more}, edition)
 
 
 @dataclass(frozen=True, slots=True)

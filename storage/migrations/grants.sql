@@ -9,8 +9,10 @@ BEGIN
         GRANT INSERT, UPDATE ON log_offset, worker_snapshot, terminal_last, visit, alarm, terminal_refused
             TO lezgate_worker;
         GRANT INSERT, UPDATE, DELETE ON worker_track TO lezgate_worker;
-        GRANT INSERT ON position, dead_letter, event, alarm_action TO lezgate_worker;
-        GRANT INSERT, UPDATE (edition, maker, model, terminal_id) ON terminal TO lezgate_worker;
+        GRANT INSERT ON position, dead_letter, media, terminal_message, event, alarm_action TO lezgate_worker;
+        GRANT INSERT, UPDATE (edition, maker, model, terminal_id, quarantined_until) ON terminal TO lezgate_worker;
+        GRANT DELETE ON terminal_refused, terminal_message TO lezgate_worker;
+        GRANT UPDATE ON enrolment_queue TO lezgate_worker;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'lezgate_api') THEN
         GRANT USAGE ON SCHEMA public TO lezgate_api;
@@ -19,5 +21,7 @@ BEGIN
         GRANT UPDATE (state, grade, district) ON alarm TO lezgate_api;
         GRANT INSERT ON alarm_action, audit, event TO lezgate_api;
         GRANT DELETE ON token, terminal_refused TO lezgate_api;
+        GRANT UPDATE (dismissed_at) ON terminal_refused TO lezgate_api;
+        GRANT INSERT, UPDATE ON maker_trust TO lezgate_api;
     END IF;
 END $grants$;

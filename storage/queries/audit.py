@@ -21,11 +21,16 @@ async def add(
     purpose: str | None = None,
     detail: dict[str, Any] | None = None,
     address: str | None = None,
-) -> None:
-    await connection.execute(
-        "INSERT INTO audit (actor, role, action, object, purpose, detail, address) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+) -> int:
+    """Adds one row; its id, which an order to an edge names."""
+    cursor = await connection.execute(
+        "INSERT INTO audit (actor, role, action, object, purpose, detail, address) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+        " RETURNING id",
         (actor, role, action, object_, purpose, Jsonb(detail or {}), address),
     )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  RETURNING gives one
+    return int(row["id"])
 
 
 async def page(

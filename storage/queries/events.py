@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psycopg.types.json import Jsonb
+
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.rows import DictRow
@@ -27,3 +29,9 @@ async def between(
         {"after": after, "until": until, "limit": limit},
     )
     return await cursor.fetchall()
+
+
+async def terminal(connection: AsyncConnection[DictRow], event: str, phone: str) -> None:
+    """What staff did to a terminal. The LAST statement of its transaction, as `emit_events` wants it."""
+    one = {"kind": "terminal", "data": {"event": event, "phone": phone}}
+    await connection.execute("SELECT emit_events(%s)", (Jsonb([one]),))

@@ -29,6 +29,14 @@ async def terminals_by_state(connection: AsyncConnection[DictRow]) -> list[dict[
     return await cursor.fetchall()
 
 
+async def enrolment(connection: AsyncConnection[DictRow]) -> dict[str, int]:
+    """quarantined: terminals now; dropped: refused ones that the bounded queue has forgotten so far."""
+    cursor = await connection.execute(
+        "SELECT (SELECT count(*) FROM terminal WHERE quarantined_until > now()) AS quarantined, dropped FROM enrolment_queue"
+    )
+    return await cursor.fetchone() or {"quarantined": 0, "dropped": 0}
+
+
 async def schema_is_there(connection: AsyncConnection[DictRow]) -> bool:
     row = await (await connection.execute("SELECT to_regclass('alarm_view') IS NOT NULL AS there")).fetchone()
     return bool(row and row["there"])

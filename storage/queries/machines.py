@@ -56,6 +56,11 @@ async def numbered(connection: AsyncConnection[DictRow], registration_number: st
     return None if row is None else int(row["id"])
 
 
+async def numbered_any(connection: AsyncConnection[DictRow], numbers: list[str]) -> list[dict[str, Any]]:
+    """The machines with one of these numbers."""
+    return await (await connection.execute(_SELECT + " WHERE m.registration_number = ANY(%s)", (numbers,))).fetchall()
+
+
 async def create(connection: AsyncConnection[DictRow], fields: Mapping[str, Any]) -> int:
     """Raises psycopg.errors.UniqueViolation where the registration number is taken."""
     names = [name for name in FIELDS if fields.get(name) is not None]

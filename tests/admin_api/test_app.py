@@ -99,6 +99,8 @@ async def test_readiness_and_metrics(facts, api_database):
         'lezgate_alarms{state="new"} 1',
         'lezgate_alarms{state="closed"} 0',
         'lezgate_terminals{state="refused"} 1',
+        "lezgate_terminals_quarantined 0",
+        "lezgate_enrolment_dropped_total 0",
         'lezgate_process_ready{role="edge",pid="7"} 1',
         'lezgate_process_ready{role="worker",pid="8"} 0',
         "lezgate_database_up 1",

@@ -1,4 +1,4 @@
-"""Machines and terminals over the API: values in two languages, dated bindings, those that were refused."""
+"""Machines over the API: values in two languages, their terminals, tables of them."""
 
 from __future__ import annotations
 
@@ -71,55 +71,6 @@ async def test_machines_are_found_by_part_of_what_they_are_known_by(client, fact
     assert await numbers(q="nothing") == []
     first = (await client.get("/api/v1/machines?limit=2", headers=facts.bearer())).json()
     assert await numbers(limit="2", cursor=first["next_cursor"]) == ["3-ABC02"]
-
-
-async def test_a_terminal_is_enrolled_once(client, facts):
-    """With or without leading zeros it is one terminal; what is no phone is a 422."""
-    made = await client.post("/api/v1/terminals", json={"phone": "000139", "maker": "ACME"}, headers=facts.bearer())
-    assert made.status_code == 201
-    assert (made.json()["phone"], made.json()["maker"], made.json()["bound"]) == ("139", "ACME", False)
-    assert (await client.post("/api/v1/terminals", json={"phone": "139"}, headers=facts.bearer())).status_code == 409
-    for phone in ("", "13a", "1" * 21, None):
-        answer = await client.post("/api/v1/terminals", json={"phone": phone}, headers=facts.bearer())
-        assert answer.status_code == 422, phone
-
-
-async def test_a_refused_terminal_is_bound_in_one_step(client, facts):
-    """It is listed with what it said of itself; binding it enrols it, and it waits no more."""
-    facts.run("INSERT INTO terminal_refused (phone, maker, plate) VALUES ('139', 'ACME', '鲁P12345')")
-    listed = (await client.get("/api/v1/terminals?state=refused", headers=facts.bearer())).json()["items"]
-    assert [(item["phone"], item["plate"], item["state"]) for item in listed] == [("139", "鲁P12345", "refused")]
-    machine = facts.machine()
-    answer = await client.post("/api/v1/terminals/0139/bindings", json={"machine": machine}, headers=facts.bearer())
-    assert answer.status_code == 201
-    assert (answer.json()["maker"], answer.json()["machine"]["id"]) == ("ACME", machine)
-    assert (await client.get("/api/v1/terminals?state=refused", headers=facts.bearer())).json()["items"] == []
-
-
-async def test_bindings_are_dated_and_exclusive(client, facts):
-    """A binding ends what the terminal and the machine had; the past is not rewritten; the same binding again is nothing new."""
-    one, two = facts.machine("3-ONE"), facts.machine("3-TWO")
-    facts.terminal("1", one)
-    facts.terminal("2", two)
-
-    async def bind(phone, **body):
-        return await client.post(f"/api/v1/terminals/{phone}/bindings", json=body, headers=facts.bearer())
-
-    assert (await bind("1", machine="3-two", **{"from": "2026-01-01T00:00:00+08:00"})).status_code == 201
-    bound = (await client.get("/api/v1/terminals?state=bound", headers=facts.bearer())).json()["items"]
-    assert [(item["phone"], item["machine"]["registration_number"]) for item in bound] == [("1", "3-TWO")]
-    past = await bind("1", machine_id=one, **{"from": "2025-01-01"})
-    assert past.status_code == 409
-    assert "历史" in past.json()["detail_zh"]
-    count = facts.run("SELECT count(*) FROM binding")[0][0]
-    assert (await bind("1", registration_number="3-TWO")).status_code == 201
-    assert facts.run("SELECT count(*) FROM binding")[0][0] == count
-    assert (await bind("3", machine=one)).status_code == 404
-    assert (await bind("1", machine="3-NONE")).status_code == 404
-    assert (await bind("1")).status_code == 422
-    unbound = (await client.get("/api/v1/terminals?state=unbound", headers=facts.bearer())).json()["items"]
-    assert [item["phone"] for item in unbound] == ["2"]
-    assert (await client.get("/api/v1/terminals?state=lost", headers=facts.bearer())).status_code == 422
 
 
 async def test_a_table_is_imported_over_the_api(client, facts):

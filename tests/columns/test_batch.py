@@ -69,6 +69,45 @@ def test_a_newer_writer():
     assert len(read.positions) == 3
 
 
+def test_a_column_of_the_future():
+    """Its name is unknown, so whatever its type is, it is ignored."""
+
+    def change(head):
+        head["columns"].append(["position.of_the_future", "|S9,(2,)f2", 3, 0])
+
+    assert len(decode(rewrite(encode(batch()), change)).positions) == 3
+
+
+def changed(number, value):
+    """Another name, dtype, length or offset for the column of times."""
+
+    def change(head):
+        next(column for column in head["columns"] if column[0] == "position.time")[number] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(changed(1, dtype) for dtype in (",i8", "<a8", "(2,)<i8", "O", "|S8", "<f8", "<M8[us]", "", 8, None)),
+        *(changed(2, length) for length in (2, 1 << 63, -2, 1.5)),
+        *(changed(3, offset) for offset in (1 << 63, 1 << 40, -(1 << 40))),
+        changed(0, "position.lon"),
+        lambda head: head["columns"].append(["position.extras.lengths", "<u4", 3, 8]),
+        lambda head: head.update(boot=7),
+        lambda head: head.update(number="7"),
+        lambda head: head.update(sessions={}),
+        lambda head: head.pop("protocol"),
+        lambda head: head.update(columns=7),
+    ],
+)
+def test_a_header_that_contradicts_its_columns(change):
+    """A right CRC over a wrong header: a BatchError, never another exception or rows that are not there."""
+    with pytest.raises(BatchError):
+        decode(rewrite(encode(batch()), change))
+
+
 @given(st.integers(0, 10_000), st.integers(1, 255))
 @settings(max_examples=200, deadline=None)
 def test_any_damage_is_seen(at, flip):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from types import SimpleNamespace
 
 import nats.errors
 import pytest
 
 from columns.identity import device_of
+from columns.positions import Quality
 from gateway.config import Settings
 from gateway.edge import gate
 from gateway.edge.main import Edge, check_enrolment, is_loopback
@@ -94,6 +97,25 @@ async def test_a_terminal_that_came_to_another_edge_is_closed_here(edge):
     assert caller.transport.aborted == 0
     await one._on_session(SimpleNamespace(data=b"0" * 16 + device))
     assert caller.transport.aborted == 1
+
+
+async def test_a_quarantine_that_an_edge_started_with_can_be_ended(edge, tmp_path):
+    """Known from the copy on disk, marked, and released by staff: the session that is open is marked no more."""
+    phone, until = "13811111111", time.time_ns() // 1000 + 60_000_000
+    path = tmp_path / "edge" / "registry.json"
+    path.parent.mkdir()
+    entry = [phone, 1, "registered", "3-A", "strict"]
+    path.write_text(json.dumps({"version": 1, "terminals": [[*entry, until]], "vacant": []}))
+    one = edge()
+    one.bench.hub.registry = one.bench.registry = one.registry
+    one.bench.hub.swaps._registry = one.registry
+    caller = await one.bench.known(phone)
+    slot = caller.connection.slot
+    assert one.sessions.mark[slot] == Quality.DISPUTED
+    one._withdrawn(one.registry.replace(2, [[*entry, None]]))
+    assert (one.sessions.mark[slot], caller.transport.aborted) == (0, 0)
+    one._withdrawn(one.registry.replace(3, [[*entry, until]]))
+    assert one.sessions.mark[slot] == Quality.DISPUTED
 
 
 async def test_an_edge_says_why_it_is_not_ready(edge):

@@ -130,3 +130,17 @@ async def test_the_scheme_says_whether_it_is_tls(edge_bench, broker, url, port, 
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
     task.cancel()
+
+
+async def test_a_topic_ends_after_the_linger_that_ended_it(edge_bench):
+    """Its slot is nobody else's while packets of that linger are still being taken; then it is free."""
+    bench = edge_bench()
+    binding = MqttBinding(bench.hub, "mqtt://localhost")
+    one = Caller(bench.hub, A)
+    one.lost()
+    binding._take(A, b"\x7e\x01\x02\x7e" * 300 + one.frame(0x0002))
+    connection = binding._connections[A]
+    bench.hub.flush()
+    assert (connection.dropped, connection.slot, A in binding._connections) == (True, 0, False)
+    await asyncio.sleep(0)
+    assert (connection.slot, len(bench.sessions)) == (-1, 0)

@@ -15,6 +15,7 @@ from gateway.edge import gate as gate_module
 from gateway.edge.deadlines import BYTES_PER_S, HALF_S, SWEEP_S, Budget, close_overdue
 from gateway.edge.gate import Gate, Listener, listening
 from gateway.edge.poller import READ, Poller
+from protocols.jt808 import terminal
 from tests.plugins.edge import Caller, until
 
 A, B = "13811111111", "13822222222"
@@ -156,6 +157,36 @@ def test_descriptors_are_used_again_and_nothing_is_mixed_up(polled):
     polled(scene)
 
 
+def test_a_descriptor_that_is_used_again_hears_nothing_of_a_guest(polled):
+    """A guest reports, leaves, and its platform hangs up; who gets that descriptor next is not answered for it."""
+
+    async def scene(place) -> None:
+        words, client = place.words(A), await place.known(A)
+        client.send(words.authenticate(B))
+        await until(lambda: device_of(B) in place.hub.sessions.by_device)
+        await place.heard(client)
+        place.bench.log.open.clear()
+        client.send(
+            words.frame(0x0200, terminal.location(time.time_ns() // 1000, 116.0, 36.5), B)
+            + words.frame(0x0003, phone=B)
+        )
+        await until(lambda: device_of(B) not in place.hub.sessions.by_device)
+        place.clients.remove(client)
+        client.close()
+        await until(lambda: len(place.hub.sessions) == 0)
+        others = [place.dial() for _ in range(5)]
+        await until(lambda: place.hub.sessions.connected == 5)
+        place.bench.log.open.set()
+        await until(lambda: place.hub.appender.pending == 0)
+        await asyncio.sleep(0.05)
+        for one in others:
+            with pytest.raises(BlockingIOError):
+                one.recv(1)
+        assert place.bench.log.devices == [device_of(B)]
+
+    polled(scene)
+
+
 def test_one_who_does_not_read_is_closed(polled):
     """Its acknowledgements fill the kernel's buffers, never ours; an honest neighbour is served all the while."""
 
@@ -252,7 +283,7 @@ def test_one_poll_takes_a_bounded_number_of_bytes(polled):
             take(hosts, chunks)
 
         place.hub.take = watched
-        sent = b"".join(words.frame(0x0002) for _ in range(20_000))
+        sent = b"".join(words.report(i) for i in range(20_000))
         sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(client, sent))
         answered = 0
         async with asyncio.timeout(20):

@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 
 import nats.errors
+import orjson
 import psycopg
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.edge import registry_sync
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
 from gateway.registry_feed import PAGE, RegistryFeed
+from storage import load
 from tests.plugins.edge import KEY
 
 
@@ -22,9 +24,12 @@ class Feed:
 
     def __init__(self, version: int, terminals: list) -> None:
         self.feed = RegistryFeed(self, "")
-        self.feed._version, self.feed._terminals = version, terminals
+        self.hold(version, terminals)
         self.asked = 0
         self.nudge = None
+
+    def hold(self, version: int, terminals: list) -> None:
+        self.feed._registry = load.Registry(version, terminals, [])
 
     async def subscribe(self, subject, cb):
         self.nudge = cb
@@ -71,7 +76,27 @@ async def test_pages_are_joined(registry):
     client = Feed(7, terminals)
     await run_for(RegistrySync(client, registry, lambda _: None), 1)
     assert client.asked == 3
-    assert len(registry.generations) == len(terminals)
+    assert len(registry.known) == len(terminals)
+
+
+async def test_both_lists_come_in_pages(registry):
+    """Terminals and vacant machines are cut alike; who did not ask for the machines, or has the version, gets none."""
+    client = Feed(7, [[str(i), 1, "registered", None, "strict", None] for i in range(PAGE + 1)])
+    client.feed._registry = load.Registry(7, client.feed._registry.terminals, [f"3-{i}" for i in range(PAGE + 2)])
+
+    async def ask(**asked):
+        return orjson.loads((await client.request("registry.get", orjson.dumps(asked), 1)).data)
+
+    first = await ask(**{"from": 0, "vacant_from": 0, "have": 0, "version": None})
+    second = await ask(**{"from": PAGE, "vacant_from": PAGE, "have": 0, "version": 7})
+    assert (first["total"], first["vacant_total"], len(first["terminals"]), len(first["vacant"])) == (
+        PAGE + 1, PAGE + 2, PAGE, PAGE,
+    )  # fmt: skip
+    assert second["terminals"] == [[str(PAGE), 1, "registered", None, "strict", None]]
+    assert second["vacant"] == [f"3-{PAGE}", f"3-{PAGE + 1}"]
+    assert "vacant" not in await ask(**{"from": 0, "have": 0, "version": None})
+    same = await ask(**{"from": 0, "vacant_from": 0, "have": 7, "version": None})
+    assert (same["terminals"], same["vacant"]) == ([], [])
 
 
 async def test_what_was_withdrawn_is_told(registry):
@@ -82,7 +107,7 @@ async def test_what_was_withdrawn_is_told(registry):
     task = asyncio.create_task(sync.run())
     await asyncio.wait_for(sync.known.wait(), 5)
     assert withdrawn == []
-    client.feed._version, client.feed._terminals = 2, [["138", 1, "revoked"], ["139", 1, "registered"]]
+    client.hold(2, [["138", 1, "revoked"], ["139", 1, "registered"]])
     await client.nudge(None)
     await asyncio.sleep(0.1)
     assert withdrawn == ["138"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,11 @@ from gateway.edge.hub import Hub
 from gateway.edge.registry import Registry
 from gateway.edge.sessions import Sessions
 from protocols.jt808 import framing, terminal
+from protocols.jt808.intake import read
+from storage.blobs import open_store
+
+if TYPE_CHECKING:
+    from protocols.jt808.header import Packet
 
 KEY = b"k" * 32
 
@@ -37,6 +43,10 @@ class FakeLog:
     @property
     def batches(self):
         return [decode(data) for _, data, _ in self.messages]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [record for batch in self.batches for record in batch.sessions]
 
     @property
     def devices(self) -> list[int]:
@@ -78,6 +88,17 @@ class Caller:
         bcd = terminal.phone_bcd(phone, "2013") if phone else self.bcd
         return framing.encode(message, body, bcd, "2013", self.serial & 0xFFFF)
 
+    def parts(self, message: int, body: bytes, size: int = 400, phone: str | None = None) -> list[bytes]:
+        """The frames of a message in parts, with serial numbers of their own."""
+        bcd = terminal.phone_bcd(phone, "2013") if phone else self.bcd
+        pieces = [body[i : i + size] for i in range(0, len(body), size)]
+        first = self.serial + 1
+        self.serial += len(pieces)
+        return [
+            framing.encode(message, piece, bcd, "2013", first + i & 0xFFFF, (len(pieces), i + 1))
+            for i, piece in enumerate(pieces)
+        ]
+
     def authenticate(self, phone: str | None = None) -> bytes:
         code = self.connection.hub.registry.code(phone or self.phone, 1)
         return self.frame(0x0102, terminal.authenticate("2013", code), phone)
@@ -90,6 +111,12 @@ class Caller:
 
     def lost(self) -> None:
         self.connection.connection_lost(None)
+
+    @property
+    def heard(self) -> list[Packet]:
+        """Everything that the platform said, as packets."""
+        packets = read([self.transport.written], 0).packets
+        return [packets.packet(row) for row in range(len(packets))]
 
     @property
     def replies(self) -> list[terminal.Reply]:
@@ -109,9 +136,11 @@ class Bench:
         self.registry = Registry(directory / "registry.json", KEY, enrol=True)
         self.announced: list[int] = []
         self.ended: list[asyncio.Task] = []
+        self.jobs: set[asyncio.Task] = set()
         self.hub = Hub(
-            self.log, self.registry, self.sessions, partitions, 3600.0, self.announced.extend, self.ended.append
-        )
+            self.log, self.registry, self.sessions, partitions, 3600.0, self.announced.extend, self.ended.append,
+            open_store(str(directory / "blobs")), lambda job: self.jobs.add(asyncio.ensure_future(job)),
+        )  # fmt: skip
 
     def caller(self, phone: str) -> Caller:
         return Caller(self.hub, phone)

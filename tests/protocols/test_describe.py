@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.commands.decode import decode
-from protocols.jt808 import framing
+from protocols.jt808 import framing, terminal
 from protocols.jt808.describe import describe, describe_all
-from tests.protocols.frames import mangled, packets
+from tests.protocols.frames import mangled, packets, resealed
 
 EXAMPLES = [
     json.loads(line)
@@ -30,6 +30,36 @@ def test_worked_example(example):
     got = describe(example["hex"])
     assert {name: got.get(name) for name in example["expect"]} == example["expect"]
     assert ("error" in got) == ("reason" in example["expect"])
+
+
+def test_a_message_has_its_names():
+    """English and Chinese, of the message or of the range that its id lies in; also where the body is not taken apart."""
+    said = {example["name"]: describe(example["hex"]) for example in EXAMPLES}
+    assert (said["report 2013"]["name"], said["report 2013"]["name_zh"]) == ("position report", "位置信息汇报")
+    assert said["part of a sub-packaged message"]["name_zh"] == "多媒体数据上传"
+    assert said["vendor message"]["name"] == "the vendor's, from the platform"
+
+
+def test_an_encrypted_body_stays_hex():
+    """Nobody here has the key."""
+    frame = resealed(bytes.fromhex(REPORT), b2=0x04)
+    got = describe(frame.hex())
+    assert (got["encrypted"], list(got["body"]), "error" in got) == (True, ["hex"], False)
+
+
+def test_a_body_of_another_edition_than_its_header():
+    """`edition` is the header's, `body_edition` the body's; where they agree there is one."""
+    body = terminal.authenticate("2019", "AUTH0001")
+    got = describe(framing.encode(0x0102, body, bytes(6), "2013", 1).hex())
+    assert (got["edition"], got["body_edition"], got["body"]["code"]) == ("2013", "2019", "AUTH0001")
+    assert "body_edition" not in describe(REPORT)
+
+
+def test_an_error_names_the_field():
+    """In both languages, with the byte where it stands."""
+    got = describe(framing.encode(0x8604, bytes(7), bytes(6), "2013", 1).hex())
+    assert got["error"].startswith("vertices at byte 6: 2 bytes needed, 1 left | vertices(第 6 字节)")
+    assert (got["reason"], got["body"]) == ("body", {"hex": "00" * 7})
 
 
 @pytest.mark.parametrize(

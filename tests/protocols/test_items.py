@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from columns.positions import NO_MILEAGE, NO_SATELLITES
 from columns.ragged import Ragged
-from protocols.jt808 import items
+from protocols.jt808 import items, layout
 
 relaxed = settings(deadline=None, max_examples=100)
 
@@ -23,6 +23,12 @@ extras = st.one_of(
 )
 
 
+def parse(data: bytes, status: int = 0) -> tuple[list[dict], bytes]:
+    """(the items, what is left) of a report with this status."""
+    said = layout.decode(layout.layout(status=items.BYTE, items=items.Items()), bytes([status]) + data).values
+    return said["items"], bytes.fromhex(said.get("tail", ""))
+
+
 def scanned(data: list[bytes]) -> list[tuple[int, int]]:
     mileage, satellites = items.scan(Ragged.of(data))
     assert (mileage.dtype, satellites.dtype) == ("int32", "int16")
@@ -30,14 +36,14 @@ def scanned(data: list[bytes]) -> list[tuple[int, int]]:
 
 
 def expected(data: bytes) -> tuple[int, int]:
-    """What `parse` finds of the two items that are columns."""
+    """What the scalar walk finds of the two items that are columns."""
     mileage, satellites = NO_MILEAGE, NO_SATELLITES
-    for each in items.parse(data)[0]:
-        if each.id == items.MILEAGE and len(each.data) == 4:
-            number = int.from_bytes(each.data, "big")
+    for each in parse(data)[0]:
+        if each.get("name") == "mileage_km":
+            number = int(each["hex"], 16)
             mileage = number if number < 1 << 31 else NO_MILEAGE
-        if each.id == items.SATELLITES and len(each.data) == 1:
-            satellites = each.data[0]
+        if each.get("name") == "satellites":
+            satellites = each["value"]
     return mileage, satellites
 
 
@@ -52,8 +58,9 @@ def test_the_columns_find_what_the_scalar_walk_finds(data):
 @relaxed
 def test_nothing_is_lost(data):
     """Items, padding between them and the tail are the whole input."""
-    found, tail = items.parse(data)
-    again = b"".join(bytes([each.id, len(each.data)]) + each.data for each in found) + tail
+    found, tail = parse(data)
+    values = [(each["id"], bytes.fromhex(each["hex"])) for each in found]
+    again = b"".join(bytes([number, len(value)]) + value for number, value in values) + tail
     assert len(again) <= len(data)
     assert again.replace(b"\x00", b"") == data.replace(b"\x00", b"")
 
@@ -80,7 +87,13 @@ def test_rows_that_are_a_slice():
         ("11050300000009", "overspeed", {"area_type": 3, "area_id": 9}),
         ("1206030000000901", "area", {"area_type": 3, "area_id": 9, "direction": 1}),
         ("130700000009003c01", "segment_time", {"segment_id": 9, "seconds": 60, "result": 1}),
-        ("140400000001", "video_alarm", "00000001"),
+        ("140400000041", "video_alarm", ["signal_lost", "alarm_recordings_full"]),
+        ("140480000000", "video_alarm", ["bit_31"]),
+        ("150480000001", "video_signal_lost", [1, 32]),
+        ("160400000002", "video_signal_covered", [2]),
+        ("17021801", "storage_fault", ["main_1", "main_12", "backup_1"]),
+        ("1803000532", "abnormal_driving", {"behaviours": ["fatigue", "smoking"], "fatigue": 50}),
+        ("18020002", "abnormal_driving", {"behaviours": ["telephone"]}),
         ("250400000001", "vehicle_signals", 1),
         ("2a020001", "io_status", 1),
         ("2b0400020001", "analogue", {"ad0": 1, "ad1": 2}),
@@ -93,9 +106,79 @@ def test_rows_that_are_a_slice():
 )
 def test_items_of_the_standard(data, name, value):
     """Known by id and length together; any other length or id stays raw."""
-    ((found,), tail) = items.parse(bytes.fromhex(data))
-    assert (found.id, found.data.hex(), found.name, found.value) == (int(data[:2], 16), data[4:], name, value)
+    ((found,), tail) = parse(bytes.fromhex(data))
+    assert (found["id"], found["hex"], found.get("name"), found.get("value")) == (
+        int(data[:2], 16),
+        data[4:],
+        name,
+        value,
+    )
     assert tail == b""
+
+
+PLACE = "3c" + "0021" + "022c3b00" + "06e9cc0c" + "250328093015" + "0401"
+NUMBER = "54303030303031" + "250328093015" + "03" + "02" + "00"
+SAID_PLACE = {
+    "speed_kmh": 60,
+    "altitude_m": 33,
+    "latitude": -36.45312,
+    "longitude": 115.98542,
+    "time": "2025-03-28T09:30:15+08:00",
+    "vehicle_status": 0x0401,
+    "identification": {
+        "terminal_id": "T000001",
+        "time": "2025-03-28T09:30:15+08:00",
+        "sequence": 3,
+        "attachments": 2,
+        "reserved": 0,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "name", "value"),
+    [
+        (
+            0x64,
+            "00000007" + "01" + "02" + "01" + "50" + "0f" + "02" + "01" + "46" + PLACE + NUMBER,
+            "driver_assistance",
+            {"alarm_id": 7, "flag": 1, "type": 2, "level": 1, "front_speed_kmh": 80, "front_distance_tenth_s": 15,
+             "departure": 2, "sign": 1, "sign_value": 70},
+        ),
+        (
+            0x65,
+            "00000008" + "02" + "01" + "02" + "0a" + "00000000" + PLACE + NUMBER,
+            "driver_monitoring",
+            {"alarm_id": 8, "flag": 2, "type": 1, "level": 2, "fatigue": 10, "reserved": "00000000"},
+        ),
+        (
+            0x66,
+            "00000009" + "00" + PLACE + NUMBER + "01" + "03" + "0004" + "00c8" + "0019" + "0050",
+            "tyres",
+            {"alarm_id": 9, "flag": 0,
+             "tyres": [{"position": 3, "type": 4, "pressure_kpa": 200, "celsius": 25, "battery_percent": 80}]},
+        ),
+        (0x67, "0000000a" + "00" + "02" + PLACE + NUMBER, "blind_spot", {"alarm_id": 10, "flag": 0, "type": 2}),
+        (
+            0x70,
+            "0000000b" + "01" + "03" + "0005" + "0010" + "0020" + PLACE + NUMBER,
+            "harsh_driving",
+            {"alarm_id": 11, "flag": 1, "type": 3, "time_threshold": 5, "threshold_1": 16, "threshold_2": 32},
+        ),
+    ],
+)  # fmt: skip
+def test_active_safety(number, data, name, value):
+    """Every field where the tables have it; south by the report's status; one byte more and it stays raw."""
+    raw = bytes.fromhex(data)
+    ((found,), tail) = parse(bytes([number, len(raw)]) + raw, status=0b100)
+    assert (found["name"], found["value"], found["hex"], tail) == (name, value | SAID_PLACE, data, b"")
+    assert "name" not in parse(bytes([number, len(raw) + 1]) + raw + b"\x00")[0][0]
+
+
+def test_tyres_whose_count_is_wrong():
+    """The length says one tyre, the count two: raw."""
+    raw = bytes.fromhex("00000009" + "00" + PLACE + NUMBER + "02" + "00" * 9)
+    assert parse(bytes([0x66, len(raw)]) + raw)[0] == [{"id": 0x66, "hex": raw.hex()}]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +186,7 @@ def test_items_of_the_standard(data, name, value):
     [
         ("31010c0104000030", [0x31], "0104000030"),
         ("31010c01", [0x31], "01"),
+        ("31010c00000104", [0x31], "0104"),
         ("31010c" + "00" * 50, [0x31], "00" * 50),
         ("000031010c", [0x31], ""),
         ("31010c0030011c", [0x31, 0x30], ""),
@@ -111,5 +195,5 @@ def test_items_of_the_standard(data, name, value):
 )
 def test_padding_and_tails(data, ids, tail):
     """Zeros between items are padding; an item cut off, a lone byte and zeros at the end are the tail."""
-    found, rest = items.parse(bytes.fromhex(data))
-    assert ([each.id for each in found], rest.hex()) == (ids, tail)
+    found, rest = parse(bytes.fromhex(data))
+    assert ([each["id"] for each in found], rest.hex()) == (ids, tail)

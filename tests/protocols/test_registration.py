@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.jt808 import terminal
+from protocols.jt808.catalogue import CATALOGUE
+from protocols.jt808.layout import decode
 from protocols.jt808.registration import BodyError, authentication, registration
 from tests.protocols.frames import EDITIONS, editions
 
@@ -44,10 +46,26 @@ def test_a_2011_plate_that_ends_in_zero_bytes():
     assert registration(body, v2019=False).plate == "鲁P123456"
 
 
+def test_a_2019_body_without_a_zero_under_a_legacy_header():
+    """Padded with the digit 0, its texts would do for 2013; the digit that stands where the colour would be gives it away."""
+    body = terminal.register("2019", "1234".zfill(11), "T1".zfill(30), "7".zfill(30), 2, "鲁P12345")
+    got = registration(body, v2019=False)
+    assert (got.edition, got.maker, got.plate_colour, got.plate) == ("2019", "00000001234", 2, "鲁P12345")
+
+
+@pytest.mark.parametrize(("colour", "doubts"), [(0, 0), (9, 0), (10, 1), (0x41, 1)])
+def test_a_colour_that_is_none(colour, doubts):
+    """Beyond 9 it is read, and speaks against the layout."""
+    (form,) = CATALOGUE[0x0100].layouts("2013")
+    got = decode(form, terminal.register("2013", colour=colour, plate="鲁P12345"))
+    assert (got.values["plate_colour"], got.doubts) == (colour, doubts)
+
+
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_a_zero_inside_a_field_ends_it(edition):
     """What follows the zero is rubbish that was never cleared; other control characters become U+FFFD."""
-    body = terminal.register(edition, "AB\x00CD", "M \x00x", "T\x01\x1fZ\x7f", 2, "\x00鲁A\x00\x00B\x00 ")
+    sane = terminal.register(edition, "AB!CD", "M !x", "T#(Z)", 2, "!鲁A!!B! ")
+    body = sane.translate(bytes.maketrans(b"!#()", b"\x00\x01\x1f\x7f"))
     got = registration(body, v2019=edition == "2019")
     assert "\x00" not in got.maker + got.model + got.terminal_id + got.plate
     if edition != "2011":  # it looks like neither, and is read as one of 2013

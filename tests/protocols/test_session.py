@@ -7,14 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from columns.outcome import Outcome
+from columns.positions import Source
 from columns.reason import Reason
+from protocols.contract import Trust
 from protocols.jt808 import framing, intake, session, terminal
 from protocols.jt808.session import MAX_REFUSALS, TRANSITIONS, Event, Session, State
+from protocols.jt808.splitting import Sent
 from tests.protocols.frames import EDITIONS, NOW, blobs, resealed
 
 PHONE = "13812345678"
 EARLY = {0x0002, 0x0003, 0x0004, 0x0100, 0x0102}
-ANSWERS = {0x0001, 0x0104, 0x0107, 0x0201, 0x0500, 0x0608, 0x0700, 0x0802, 0x0805}
+ANSWERS = {0x0104, 0x0107, 0x0201, 0x0500, 0x0608, 0x0700, 0x0802, 0x0805}
+KEPT = {0x0108, 0x0301, 0x0302, 0x0303, 0x0701, 0x0702, 0x0705, 0x0800, 0x0900, 0x0901, 0x0A00}
+OTHERS = {0x0001, 0x0005, 0x0801}
+REPORT = terminal.location(NOW, 115.985420, 36.453120)
 
 
 class Book:
@@ -29,7 +35,7 @@ class Book:
         return self.result, "" if self.result else "AUTH0001"
 
     def verify(self, identity, code):
-        return identity == PHONE and code == "AUTH0001"
+        return Trust.PROVEN if identity == PHONE and code == "AUTH0001" else Trust.NONE
 
 
 def packet(message, body=b"", edition="2013", phone=PHONE, serial=5, part=None, encrypted=False):
@@ -108,7 +114,7 @@ def test_guessing_ends():
     assert (last.outcome, last.replies, one.identity) == (Outcome.IGNORED, (), None)
 
 
-@pytest.mark.parametrize("message", [0x0200, 0x0704, 0x0900, 0x1234, *sorted(ANSWERS)])
+@pytest.mark.parametrize("message", [0x0200, 0x0704, 0x1234, *sorted(ANSWERS | KEPT | OTHERS)])
 def test_only_five_messages_are_heard_before_authentication(message):
     """Any other gets result 1, known or not, and is counted; the same goes for a stranger on an authenticated session."""
     for one, phone in ((Session(), PHONE), (authenticated(), "13800000000")):
@@ -143,27 +149,96 @@ def test_nobody_leaves_for_another(one):
 
 
 @pytest.mark.parametrize("message", sorted(ANSWERS))
-def test_answers_are_not_answered(message):
-    """What a terminal says to a command of ours gets no reply."""
-    got = authenticated().receive(packet(message, b"\x00\x01\x81\x04\x00"), Book(), NOW)
+def test_answers_are_kept_and_not_answered(message):
+    """What a terminal says to a command of ours leaves a record with its whole body, and gets no reply."""
+    body = b"\x00\x01" + REPORT
+    got = authenticated().receive(packet(message, body), Book(), NOW)
     assert (got.outcome, got.replies, got.reason) == (Outcome.STORED, (), None)
+    assert got.record == {
+        "event": "message", "time": NOW, "identity": PHONE, "phone": PHONE.zfill(12), "edition": "2013",
+        "message": message, "serial": 5, "body": body.hex(),
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("message", [0x0005, 0x0705, 0x0900, 0x0FFF, 0xE001, 0x8001, 0x1210])
-def test_what_is_not_handled_is_said_so(message):
-    """Result 3, never a success for something that is not kept."""
-    got = authenticated().receive(packet(message), Book(), NOW)
+def test_an_acknowledgement_of_ours_is_heard_in_silence():
+    """0x0001 gets neither a reply nor a record."""
+    got = authenticated().receive(packet(0x0001, b"\x00\x01\x81\x04\x00"), Book(), NOW)
+    assert got == session.Response(Outcome.STORED)
+
+
+@pytest.mark.parametrize("message", sorted(KEPT))
+def test_what_is_kept_is_acknowledged(message):
+    """With its record, so that the answer waits for the disk; the body is not looked into."""
+    got = authenticated().receive(packet(message, b"anything"), Book(), NOW)
+    assert (got.outcome, got.replies, got.reason) == (Outcome.STORED, general(message, 0), None)
+    assert got.record is not None
+    assert (got.record["event"], got.record["body"]) == ("message", b"anything".hex())
+
+
+@pytest.mark.parametrize("message", [0x0201, 0x0500])
+@pytest.mark.parametrize("skip", [b"\x00\x01", b""])
+def test_an_answer_with_a_position(message, skip):
+    """Its position is a report of source query, with or without the request's serial number (2011)."""
+    got = authenticated().receive(packet(message, skip + REPORT), Book(), NOW)
+    assert got.reports is not None
+    rows = got.reports.positions
+    assert (len(rows), rows.source[0], rows.time[0]) == (1, Source.QUERY, NOW)
+    assert (rows.lon[0], rows.lat[0], rows.serial[0]) == (115.985420, 36.453120, 5)
+    short = authenticated().receive(packet(message, (skip + REPORT)[:27]), Book(), NOW)
+    assert (short.replies, short.reason, short.record, short.reports) == (general(message, 2), Reason.BODY, None, None)
+
+
+@pytest.mark.parametrize("message", [0x0FFF, 0xE001, 0x8001, 0x1210])
+@pytest.mark.parametrize("part", [None, (3, 1)])
+def test_what_is_not_handled_is_said_so(message, part):
+    """Result 3, never a success for something that is not kept; of a part neither, and it is not held."""
+    one = authenticated()
+    got = one.receive(packet(message, part=part), Book(), NOW)
     assert (got.outcome, got.replies, got.reason) == (Outcome.UNSUPPORTED, general(message, 3), Reason.UNSUPPORTED)
+    assert one.held == 0
 
 
-@pytest.mark.parametrize(
-    ("more", "reason"), [({"encrypted": True}, Reason.ENCRYPTED), ({"part": (2, 1)}, Reason.SUBPACKAGED)]
-)
+@pytest.mark.parametrize("edition", EDITIONS)
 @pytest.mark.parametrize("message", [0x0200, 0x0704, 0x0801, 0x0100, 0x0001])
-def test_encrypted_and_sub_packaged(message, more, reason):
-    """Both are answered with result 3, each with its own reason."""
-    got = authenticated().receive(packet(message, b"secret", **more), Book(), NOW)
-    assert (got.outcome, got.replies, got.reason) == (Outcome.UNSUPPORTED, general(message, 3), reason)
+def test_encrypted(message, edition):
+    """Result 3, with its own reason; a part too, and it is not held."""
+    for part in (None, (2, 1)):
+        one = authenticated(edition)
+        got = one.receive(packet(message, b"secret", edition, part=part, encrypted=True), Book(), NOW)
+        assert (got.outcome, got.replies, got.reason) == (Outcome.UNSUPPORTED, general(message, 3), Reason.ENCRYPTED)
+        assert one.held == 0
+
+
+@pytest.mark.parametrize("message", [0x0100, 0x0102, 0x0002])
+def test_parts_of_who_is_not_authenticated(message):
+    """Registration and authentication fit one packet: a stranger's parts are refused, not gathered."""
+    one = Session()
+    got = one.receive(packet(message, b"secret", part=(2, 1)), Book(), NOW)
+    assert (got.outcome, got.replies, got.reason) == (Outcome.UNSUPPORTED, general(message, 3), Reason.SUBPACKAGED)
+    assert one.held == 0
+
+
+@pytest.mark.parametrize("part", [(0, 0), (0, 1), (2, 0), (2, 3), (1, 65535)])
+@pytest.mark.parametrize("message", [0x0200, 0x0704, 0x0801, 0x0102])
+def test_part_numbers_that_cannot_be(message, part):
+    """Result 2 and Reason.PART."""
+    one = authenticated()
+    got = one.receive(packet(message, b"x", part=part), Book(), NOW)
+    assert (got.outcome, got.replies, got.reason) == (Outcome.MALFORMED, general(message, 2), Reason.PART)
+    assert one.held == 0
+
+
+def test_0x0005_with_nothing_sent():
+    """Result 1 where we have nothing of that message, 2 where the list does not read."""
+    one = authenticated()
+    assert one.receive(packet(0x0005, b"\x00"), Book(), NOW).replies == general(0x0005, 1)
+    one.sent = Sent()
+    one.sent.remember(6, [b"first", b"second"])
+    assert one.receive(packet(0x0005, b"\x00\x06\x02\x00\x02\x00\x09"), Book(), NOW).resend == (b"second",)
+    got = one.receive(packet(0x0005, b"\x00\x07\x01\x00\x01"), Book(), NOW)
+    assert (got.outcome, got.replies, got.resend) == (Outcome.FAILED, general(0x0005, 1), ())
+    got = one.receive(packet(0x0005, b"\x00\x07\x05\x00\x01"), Book(), NOW)
+    assert (got.outcome, got.replies, got.reason) == (Outcome.MALFORMED, general(0x0005, 2), Reason.BODY)
 
 
 @pytest.mark.parametrize(
@@ -176,26 +251,42 @@ def test_a_body_that_does_not_read(message, edition):
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([*sorted(session.MESSAGES), 0x0200, 0x0900]), blobs, st.booleans()), max_size=15)
+    st.lists(
+        st.tuples(
+            st.sampled_from([*sorted(session.MESSAGES), 0x0200, 0x0704, 0x0102, 0x1234]),
+            st.one_of(blobs, st.binary(max_size=120), st.just(b"AUTH0001")),
+            st.sampled_from(EDITIONS),
+            st.one_of(st.none(), st.none(), st.tuples(st.integers(0, 3), st.integers(0, 4))),
+            st.booleans(),
+        ),
+        max_size=25,
+    ),
+    st.booleans(),
 )
-@settings(deadline=None, max_examples=50)
-def test_no_conversation_breaks_the_rules(messages):
-    """Whatever is said: no exception, every refusal has a reason, an identity is there exactly when authenticated, and
-    nobody is authenticated without the code."""
-    one = Session()
-    for message, body, right in messages:
-        got = one.receive(packet(message, b"AUTH0001" if right else body), Book(), NOW)
-        assert (got.reason is None) == (got.outcome in {Outcome.STORED, Outcome.IGNORED})
+@settings(deadline=None, max_examples=150)
+def test_no_conversation_breaks_the_rules(messages, known):
+    """Whatever is said, in any edition, in parts or encrypted: no exception, every refusal has a reason, an identity is
+    there exactly when authenticated, and nobody is authenticated without the code."""
+    one = authenticated() if known else Session()
+    for serial, (message, body, edition, part, encrypted) in enumerate(messages):
+        right = b"AUTH0001" in body
+        sent = packet(message, body, edition, serial=serial, part=part, encrypted=encrypted)
+        got = one.receive(sent, Book(), NOW + serial)
+        in_vain = (message, got.outcome) == (0x0005, Outcome.FAILED)  # we no longer have it: nobody's fault
+        assert (got.reason is None) == (got.outcome in {Outcome.STORED, Outcome.IGNORED} or in_vain)
         assert (one.identity is not None) == (one.state is State.AUTHENTICATED)
-        assert got.authenticated is None or (message, right or body == b"AUTH0001") == (0x0102, True)
+        assert got.authenticated is None or (message, right or part is not None, encrypted) == (0x0102, True, False)
+        assert got.upload is None or got.record is not None
+    one.give_up()
+    assert one.held == 0
 
 
 def test_the_table_is_whole():
     """Every transition starts and ends in a state that exists, CLOSED is final, and what needs no authentication is
-    exactly the five messages of the standard."""
+    exactly the five messages of the standard; a message is kept, an answer or something of its own."""
     assert {state for state, _ in TRANSITIONS} == {State.CONNECTED, State.AUTHENTICATED}
     assert all(
         (State.AUTHENTICATED, event) in TRANSITIONS for event in Event if (State.CONNECTED, event) in TRANSITIONS
     )
     assert {number for number, rule in session.MESSAGES.items() if rule.before_authentication} == EARLY
-    assert set(session.MESSAGES) == EARLY | ANSWERS
+    assert set(session.MESSAGES) == EARLY | ANSWERS | KEPT | OTHERS

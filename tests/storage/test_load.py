@@ -120,11 +120,12 @@ async def test_flush_last_shows_the_newest(scene: Scene, worker: AsyncConnection
 
 async def test_registry(scene: Scene, worker: AsyncConnection) -> None:
     """Version and terminals together; the version is there with no terminal at all."""
-    version, terminals = await load.registry(worker)
-    assert terminals == [("13800000007", 1, "registered")]
+    before = await load.registry(worker)
+    assert before.terminals == [("13800000007", 1, "registered", "LJ-1", "strict", None)]
+    assert before.vacant == []
     with psycopg.connect(scene.conninfo) as conn:
         conn.execute("DELETE FROM binding")
         conn.execute("DELETE FROM terminal")
-    after, none = await load.registry(worker)
-    assert after > version
-    assert none == []
+    after = await load.registry(worker)
+    assert after.version > before.version
+    assert (after.terminals, after.vacant) == ([], ["LJ-1"])

@@ -37,7 +37,9 @@ def empty(postgres_server: EmbeddedPostgres) -> str:
 def test_from_nothing_then_again(empty: str) -> None:
     """All migrations for plain PostgreSQL are applied in order; the second time none is left."""
     report = migrate(empty)
-    assert report.applied == ["0001_core.sql", "0002_position.plain.sql", "0003_alarm_view.sql"]
+    wanted = sorted(path.name for path in MIGRATIONS.glob("0*.sql") if "timescaledb" not in path.name)
+    assert report.applied == wanted
+    assert wanted[:3] == ["0001_core.sql", "0002_position.plain.sql", "0003_alarm_view.sql"]
     assert report.timescaledb is None
     assert report.warnings == []
     assert report.server_version.startswith("18")
@@ -81,7 +83,8 @@ def test_a_database_keeps_the_variant_it_got(database: str, files: Path) -> None
     """A server that gains TimescaleDB later does not get the other half of a pair on top."""
     done = {"0001_core.sql": "", "0002_position.plain.sql": ""}
     due = migrations._due(migrations._files(files), done, "timescaledb")
-    assert [file.name for file in due] == ["0003_alarm_view.sql"]
+    assert due[0].name == "0003_alarm_view.sql"
+    assert not [file.name for file in due if file.name.startswith("0002")]
 
 
 @pytest.mark.parametrize(("version", "warned"), [("2.20.3", True), ("2.21.0", False), ("2.9.1", True), ("3.0", False)])
