@@ -138,8 +138,8 @@ def decode(data: bytes) -> Batch:
             protocol=_checked(head["protocol"], str),
             positions=_positions(columns),
             dead_letters=_dead_letters(columns),
-            sessions=_checked(head.get("sessions", []), list),
-            rejected=_checked(head.get("rejected", {}), dict),
+            sessions=[_checked(each, dict) for each in _checked(head.get("sessions", []), list)],
+            rejected={name: _checked(n, int) for name, n in _checked(head.get("rejected", {}), dict).items()},
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise BatchError(f"the batch does not read: {error!r}") from error

@@ -108,6 +108,12 @@ class Connection(asyncio.Protocol):
         guest = self.guests.get(identity)
         return self.slot if guest is None else guest[1]
 
+    def session_of(self, slot: int) -> Session | None:
+        """Whose slot this is."""
+        if slot == self.slot:
+            return self.session
+        return next((session for session, taken in self.guests.values() if taken == slot), None)
+
     @property
     def full(self) -> bool:
         """Whether no further terminal may authenticate here."""

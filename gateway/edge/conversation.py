@@ -7,7 +7,7 @@ other answers are written at once; who authenticates replaces the older session 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import structlog
@@ -16,6 +16,7 @@ from columns.identity import device_of, partition_of
 from columns.positions import Quality
 from columns.reason import Reason
 from gateway.edge.part import Gathering
+from gateway.edge.records import describe, header_hex
 from gateway.logs import Seldom
 from protocols.jt808 import splitting
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from protocols.jt808.header import Packet, Packets
     from protocols.jt808.session import Session
 
-MAX_TEXT = 64  # characters of a text that a terminal says of itself; the standard's longest field has 30
-_RAW = {"body"}  # of a record: hex, as long as the message is
 _UNKNOWN = (
     "registration refused: bind the terminal in the console's list of unbound terminals"
     " (POST /api/v1/terminals/PHONE/bindings); LEZGATE_ENROLMENT=open would admit any"
@@ -63,6 +62,7 @@ class Talk:
         self._gathering = Gathering(hub.appender.add)
         self._last = Gathering(hub.appender.add)
         self._opened: list[int] = []
+        self._swapped_here: list[str] = []
 
     def converse(self, intake: Intake[Packets], hosts: NDArray[np.int64]) -> None:
         """Takes intake.conversation in. hosts: the own slot of each chunk's connection."""
@@ -91,7 +91,7 @@ class Talk:
                 self._end(connection, session, packet.identity, response.close)
         self._gathering.finish()
         if self._opened:
-            self._hub.announce(self._opened)
+            self._hub.rivals.tell(self._opened, self._swapped_here)
 
     def finish(self) -> None:
         """Hands over the answers that must not come before anything else that this linger brought is on disk."""
@@ -176,20 +176,11 @@ class Talk:
     def _swapped(self, session: Session, identity: str, phone: tuple[int, int]) -> None:
         hub = self._hub
         part = self._gathering.part(partition_of(identity, hub.partitions))
+        self._swapped_here.append(identity)
         edition = session.edition or "2013"
-        header = f"{phone[0] << 64 | phone[1]:0{20 if edition == '2019' else 12}x}"
+        header = header_hex(phone[0] << 64 | phone[1], edition)
         for record in hub.swaps.note(identity, header, edition, self._received):
             part.record(describe(hub, identity, record, self._received))
-
-
-def describe(hub: Hub, identity: str, record: dict[str, Any], received: int) -> dict[str, Any]:
-    """The record as it goes into the log."""
-    source = {"source": "open"} if identity in hub.registry.enrolled else {}
-    said = {
-        name: value[:MAX_TEXT] if isinstance(value, str) and name not in _RAW else value
-        for name, value in record.items()
-    }
-    return {**said, "device": device_of(identity), "received": received, **source}
 
 
 def _framed(hub: Hub, slot: int, session: Session, packet: Packet, message: int, body: bytes) -> bytes:

@@ -29,6 +29,7 @@ async def sweep(hub: Hub) -> None:
             close_overdue(hub, time.monotonic())
             budget.enforce()
             hub.assemblies.sweep(time.time_ns() // 1000)
+            hub.rivals.sweep(time.time_ns() // 1000)
 
 
 def close_overdue(hub: Hub, now: float) -> None:

@@ -25,6 +25,7 @@ from gateway.edge.assemblies import Assemblies
 from gateway.edge.conversation import Talk
 from gateway.edge.patience import Patience
 from gateway.edge.rejected import Rejected
+from gateway.edge.rivals import Rivals
 from gateway.edge.swaps import Swaps
 from gateway.edge.telemetry import Telemetry
 from gateway.edge.tracer import Tracer
@@ -52,25 +53,25 @@ log = structlog.get_logger()
 class Hub:
     """The meeting place of an edge's sockets, registry and log.
 
-    announce: hears which devices authenticated here; ended: of every task that is done; paused_hooks: called with
+    publish: tells other edges something, soon; ended: of every task that is done; paused_hooks: called with
     whether reading is paused, when that changes. blobs: where terminals' files go; keep: runs a job of the edge's.
     """
 
     def __init__(
         self, log: Log, registry: Registry, sessions: Sessions, partitions: int, linger_s: float,
-        announce: Callable[[list[int]], None], ended: Callable[[asyncio.Task[Any]], None], blobs: Blobs,
+        publish: Callable[[str, bytes], None], ended: Callable[[asyncio.Task[Any]], None], blobs: Blobs,
         keep: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.sessions = sessions
         self.partitions = partitions
         self.linger_s = linger_s
-        self.announce = announce
         self.tracer = Tracer(self)
         self.writer = Writer(self)
         self.rejects = Rejected(self)
         self.telemetry = Telemetry(self)
         self.swaps = Swaps(registry)
+        self.rivals = Rivals(self, publish)
         self.patience = Patience()
         self.assemblies = Assemblies(self)
         self.uploads = Uploads(self, blobs, keep)

@@ -7,17 +7,13 @@ import ipaddress
 import signal
 import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import nats.errors
-import numpy as np
 import orjson
 import structlog
 
-from columns.identity import device_of
-from columns.positions import Quality
 from gateway.edge.deadlines import sweep
 from gateway.edge.gate import BACKLOG, Gate, Listener, listening
 from gateway.edge.hub import Hub
@@ -25,6 +21,7 @@ from gateway.edge.mqtt import MqttBinding
 from gateway.edge.poller import Poller
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
+from gateway.edge.rivals import SUBJECT
 from gateway.edge.sessions import Sessions
 from gateway.health import report
 from gateway.log import Log, connect
@@ -88,7 +85,6 @@ class Edge:
         self.poller: Poller | None = None
         self._doors: list[asyncio.Server | Listener] = []
         self._listening = False
-        self._quarantined = self._held()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -101,7 +97,7 @@ class Edge:
             self.sessions,
             stream.partitions,
             linger_s,
-            self._announce,
+            self._publish_soon,
             self._ended,
             open_store(self.settings.blobs),
             self.keep,
@@ -109,7 +105,7 @@ class Edge:
         if self._role == "mqtt":
             self.mqtt = MqttBinding(self.hub, self.settings.mqtt_url)
         self.hub.tracer.open(derive_key(auth_key(self.settings)), self._publish_soon)
-        await self.client.subscribe("session.opened", cb=self._on_session)
+        await self.client.subscribe(SUBJECT, cb=self.hub.rivals.hear)
         await self.client.subscribe(FOLLOW, cb=self._on_trace)
         for job in (self.sync.run(), sweep(self.hub), report(self.client, self._role, self.status)):
             self.keep(job)
@@ -152,10 +148,6 @@ class Edge:
         if self.poller is not None:
             self.poller.stop()
 
-    def _announce(self, devices: list[int]) -> None:
-        """Tells other edges that these devices speak here now: one message for all that authenticated in a linger."""
-        self.keep(self._publish("session.opened", self.hub.appender.boot.encode() + np.array(devices, "<i8").tobytes()))
-
     def _publish_soon(self, subject: str, data: bytes) -> None:
         self.keep(self._publish(subject, data))
 
@@ -165,39 +157,11 @@ class Edge:
         except nats.errors.Error as error:  # the older connection ends by its silence
             log.warning("not published", subject=subject, error=repr(error))
 
-    async def _on_session(self, message: Msg) -> None:
-        boot = self.hub.appender.boot.encode()
-        if not message.data.startswith(boot):
-            self._end_sessions(np.frombuffer(message.data, "<i8", offset=len(boot)).tolist(), "replaced")
-
     async def _on_trace(self, message: Msg) -> None:
         self.hub.tracer.order(message.data)
 
     def _withdrawn(self, identities: set[str]) -> None:
-        """The registry has changed: whose code is no longer good is ended, and quarantines begin or end."""
-        self._end_sessions([device_of(identity) for identity in identities], "withdrawn")
-        held = self._held()
-        self.hub.swaps.settle(self._quarantined - held)
-        for identity in held ^ self._quarantined:
-            slot = self.sessions.by_device.get(device_of(identity))
-            if slot is not None:
-                self._mark(slot, disputed=identity in held)
-        self._quarantined = held
-
-    def _held(self) -> set[str]:
-        """Who is in quarantine now, by the registry."""
-        now = time.time_ns() // 1000
-        return {identity for identity, until in self.registry.quarantined.items() if until > now}
-
-    def _mark(self, slot: int, *, disputed: bool) -> None:
-        mark = int(self.sessions.mark[slot]) & ~Quality.DISPUTED
-        self.sessions.mark[slot] = mark | (Quality.DISPUTED if disputed else 0)
-
-    def _end_sessions(self, devices: list[int], why: str) -> None:
-        for device in devices:
-            slot = self.sessions.by_device.get(device)
-            if slot is not None:
-                self.hub.end(slot, why)
+        self.hub.rivals.withdrawn(identities)
 
     def _reason(self) -> str | None:
         """Why terminals are not served now, or None."""

@@ -151,18 +151,21 @@ class Session:
             return Event.NOTHING, Response(Outcome.STORED, reply, ordered=taken.came is Came.FINISHED, lost=taken.lost)
         whole = replace(taken.whole, serial=packet.serial)  # the part that was missing is the one to acknowledge
         try:
-            event, response = self._hear_whole(whole, directory, now)
+            event, response = self._hear_whole(taken.whole, whole, directory, now)
         except BodyError:
             event, response = Event.NOTHING, refusal(whole, Outcome.MALFORMED, Reason.BODY)
         if response.outcome is not Outcome.STORED or (response.reports and len(response.reports.malformed)):
             self.not_stored(taken.whole)  # or its parts, sent again, would be told that it was
         return event, replace(response, whole=taken.whole, lost=taken.lost)
 
-    def _hear_whole(self, whole: Packet, directory: Directory, now: int) -> tuple[Event, Response]:
-        """A message that came in parts. Raises BodyError."""
+    def _hear_whole(self, message: Packet, whole: Packet, directory: Directory, now: int) -> tuple[Event, Response]:
+        """A message that came in parts; ``whole``: the same with the last one's serial. Raises BodyError."""
         rule = MESSAGES.get(whole.message)
-        if rule:
-            return rule.handler(self, whole, directory, now)
+        if rule:  # written down with its own serial, the first part's: sent again, it may end with another part
+            message = whole if whole.message == media.MEDIA else message  # a file of 2011: parts are messages
+            event, response = rule.handler(self, message, directory, now)
+            mine, last = acknowledgement(message, response.outcome), acknowledgement(whole, response.outcome)
+            return event, replace(response, replies=tuple(last if one == mine else one for one in response.replies))
         if len(whole.body) > MAX_REPORTS:
             return Event.NOTHING, refusal(whole, Outcome.UNSUPPORTED, Reason.PART_LIMIT)
         return Event.NOTHING, Response(Outcome.STORED, reports=read_whole(whole, now))

@@ -98,6 +98,8 @@ def changed(number, value):
         lambda head: head.update(boot=7),
         lambda head: head.update(number="7"),
         lambda head: head.update(sessions={}),
+        lambda head: head.update(sessions=["registered"]),
+        lambda head: head.update(rejected={"noise": "2"}),
         lambda head: head.pop("protocol"),
         lambda head: head.update(columns=7),
     ],

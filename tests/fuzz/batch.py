@@ -77,6 +77,8 @@ def _sealed(size: int, body: bytes) -> bytes:
 def _whole(read: Batch) -> None:
     assert isinstance(read.boot, str)
     assert isinstance(read.number, int)
+    assert all(isinstance(each, dict) for each in read.sessions)
+    assert all(isinstance(count, int) for count in read.rejected.values())
     n = len(read.positions)
     for name, dtype in DTYPES.items():
         column = getattr(read.positions, name)

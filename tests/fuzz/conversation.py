@@ -29,6 +29,10 @@ _REFUSED = {Outcome.MALFORMED, Outcome.UNSUPPORTED, Outcome.NOT_AUTHENTICATED}
 _BODIES = {edition: dict(made.said(edition)) for edition in EDITIONS}
 
 
+_Said = tuple[int, bytes, bytes, framing.Edition]
+"""Message id, body, phone, edition."""
+
+
 class _Book:
     """A directory with one terminal in it, and others that a public code is accepted from; proven: who said the right one."""
 
@@ -55,17 +59,20 @@ def check(data: bytes) -> None:
     one, book, now = Session(), _Book(), NOW
     one.sent = Sent()
     one.sent.remember(7, split(0x8103, bytes(3000), terminal.phone_bcd(made.PHONE, "2013"), "2013", 7))
+    said: list[_Said] = []
+    resent: list[bytes] = []
     for i, (_, seconds, lost) in enumerate(steps):
         if i not in spoken:
             continue
         now += seconds * SECOND
-        due = one.due(now)
-        for ask in due.asks:
-            _framed(ask.message, ask.body, ask.phone, ask.edition)
+        said += [(ask.message, ask.body, ask.phone, ask.edition) for ask in one.due(now).asks]
         packet = read.packets.packet(i)
         response = one.receive(packet, book, now)
-        _answered(packet, response)
+        said += [(message, body, packet.phone, packet.edition) for message, body in response.replies]
+        resent += response.resend
         _kept(response, now)
+        assert response.outcome not in _REFUSED or response.reason is not None
+        assert response.outcome is not Outcome.STORED or response.reason is None
         assert 0 <= one.held <= Limits().nbytes
         assert (one.identity is not None) == (one.state is State.AUTHENTICATED)
         assert response.authenticated in {None, one.identity}
@@ -74,6 +81,8 @@ def check(data: bytes) -> None:
             one.not_stored(response.whole)
     one.give_up()
     assert one.held == 0
+    _framed(said)
+    assert len(intake.read(resent, NOW).packets) == len(resent)
 
 
 def seeds() -> list[bytes]:
@@ -118,19 +127,11 @@ def _steps(choices: Choices) -> list[tuple[bytes, int, bool]]:
     return steps
 
 
-def _framed(message: int, body: bytes, phone: bytes, edition: framing.Edition) -> None:
-    again = intake.read([framing.encode(message, body, phone, edition, 0x7E7D)], NOW).packets
-    assert len(again) == 1
-    assert (int(again.message[0]), again.body(0), again.phone(0)) == (message, body, phone)
-
-
-def _answered(packet, response) -> None:
-    for message, body in response.replies:
-        _framed(message, body, packet.phone, packet.edition)
-    for frame in response.resend:
-        assert len(intake.read([frame], NOW).packets) == 1
-    assert response.outcome not in _REFUSED or response.reason is not None
-    assert response.outcome is not Outcome.STORED or response.reason is None
+def _framed(said: list[_Said]) -> None:
+    """All of it goes out and reads back."""
+    again = intake.read([framing.encode(*each, 0x7E7D) for each in said], NOW).packets
+    found = [(int(again.message[i]), again.body(i), again.phone(i)) for i in range(len(again))]
+    assert found == [(message, body, phone) for message, body, phone, _ in said]
 
 
 def _kept(response, now: int) -> None:

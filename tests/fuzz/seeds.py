@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from protocols.jt808 import framing, terminal
+from protocols.jt808 import catalogue, framing, terminal
 from tests.fuzz import ROOT
 from tests.protocols.frames import EDITIONS, NOW
 
@@ -41,4 +41,5 @@ def said(edition: framing.Edition) -> list[tuple[int, bytes]]:
         (0x0801, b"\x00\x00\x00\x63\x00\x00\x00\x01" + bytes.fromhex("0000000200000001") + b"picture"),
         (0x0104, bytes.fromhex("0007" + "02" + "00000001040000003c" + "0000001303612e62")),
         (0x0900, b"\xf0vendor"),
+        (0x0901, catalogue.encode(0x0901, {"message": report.hex()}, edition)),
     ]

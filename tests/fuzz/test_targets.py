@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 
 import pytest
 
@@ -20,10 +21,10 @@ def test_seeds(target):
         module.check(data)
 
 
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheel for this platform and Python")
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_short_run(target, tmp_path):
     """A fixed number of inputs from a fixed seed find nothing; what they find is printed as hex."""
-    pytest.importorskip("atheris", reason="atheris has no wheel for this platform and Python")
     run = start(target, 1, tmp_path / "corpus", tmp_path, f"-runs={RUNS[target]}")
     failure = run.finish()
     assert failure is None, failure

@@ -28,7 +28,6 @@ def test_precedence(tmp_path):
         ({"LEZGATE_ENROLMENT_FORCE": "perhaps"}, "", "应为 true 或 false"),
         ({"LEZGATE_EDGES": "0"}, "", "LEZGATE_EDGES: 0 is out of range; give at least 1 .*不小于 1"),
         ({"LEZGATE_WORKERS": "0"}, "", "at least 1"),
-        ({"LEZGATE_WORKERS": "0"}, "", "at least 1"),
         ({"LEZGATE_JT808_PORT": "0"}, "", "1 to 65535 .*应为 1 至 65535"),
         ({}, "http_port = 65536", "LEZGATE_HTTP_PORT: .*1 to 65535"),
         ({"LEZGATE_LINGER_MS": "0"}, "", "1 to 1000"),

@@ -11,6 +11,7 @@ from columns.identity import device_of
 from columns.reason import Reason
 from gateway.edge import conversation as conversation_module
 from gateway.edge.patience import AT_ONCE
+from gateway.edge.records import MAX_TEXT
 from protocols.contract import Response
 from protocols.jt808 import hearing, splitting, terminal
 from protocols.jt808.hearing import Event, Heard
@@ -307,7 +308,7 @@ async def test_texts_are_bounded_and_bodies_are_not(edge_bench):
     one.say(one.frame(0x0100, terminal.register("2013", plate="x" * 500)), one.frame(0x0900, bytes(1000)))
     await bench.settle()
     plate, body = bench.log.records[-2]["plate"], bench.log.records[-1]["body"]
-    assert (len(plate), len(body)) == (conversation_module.MAX_TEXT, 2000)
+    assert (len(plate), len(body)) == (MAX_TEXT, 2000)
 
 
 async def test_the_mark_of_who_any_code_would_have_let_in(edge_bench):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from types import SimpleNamespace
 
 import nats.errors
 import pytest
 
-from columns.identity import device_of
-from columns.positions import Quality
 from gateway.config import Settings
 from gateway.edge import gate
 from gateway.edge.main import Edge, check_enrolment, is_loopback
@@ -70,52 +66,13 @@ async def test_jobs_that_end_or_are_cancelled_end_nothing(edge):
         raise nats.errors.ConnectionClosedError
 
     one.client.publish = refuse
-    one._announce([1, 2])
+    one._publish_soon("session.opened", b"{}")
     one.keep(asyncio.sleep(0))
     one.keep(asyncio.sleep(100))
     await asyncio.sleep(0.05)
     await one.stop()
     await asyncio.sleep(0.01)
     assert not one.stopping.is_set()
-
-
-async def test_withdrawn_terminals_are_closed(edge):
-    """Whose code is no longer good is closed; others, and those who were never here, are left alone."""
-    one = edge()
-    revoked, other = await one.bench.known("13811111111"), await one.bench.known("13822222222")
-    one._withdrawn({"13811111111", "13833333333"})
-    assert (revoked.transport.aborted, other.transport.aborted) == (1, 0)
-    assert one.hub.counts["closed_withdrawn"] == 1
-
-
-async def test_a_terminal_that_came_to_another_edge_is_closed_here(edge):
-    """The newest connection wins on whichever edge; what this edge said itself is not heard."""
-    one = edge()
-    caller = await one.bench.known("13811111111")
-    device = device_of(caller.phone).to_bytes(8, "little")
-    await one._on_session(SimpleNamespace(data=one.hub.appender.boot.encode() + device))
-    assert caller.transport.aborted == 0
-    await one._on_session(SimpleNamespace(data=b"0" * 16 + device))
-    assert caller.transport.aborted == 1
-
-
-async def test_a_quarantine_that_an_edge_started_with_can_be_ended(edge, tmp_path):
-    """Known from the copy on disk, marked, and released by staff: the session that is open is marked no more."""
-    phone, until = "13811111111", time.time_ns() // 1000 + 60_000_000
-    path = tmp_path / "edge" / "registry.json"
-    path.parent.mkdir()
-    entry = [phone, 1, "registered", "3-A", "strict"]
-    path.write_text(json.dumps({"version": 1, "terminals": [[*entry, until]], "vacant": []}))
-    one = edge()
-    one.bench.hub.registry = one.bench.registry = one.registry
-    one.bench.hub.swaps._registry = one.registry
-    caller = await one.bench.known(phone)
-    slot = caller.connection.slot
-    assert one.sessions.mark[slot] == Quality.DISPUTED
-    one._withdrawn(one.registry.replace(2, [[*entry, None]]))
-    assert (one.sessions.mark[slot], caller.transport.aborted) == (0, 0)
-    one._withdrawn(one.registry.replace(3, [[*entry, until]]))
-    assert one.sessions.mark[slot] == Quality.DISPUTED
 
 
 async def test_an_edge_says_why_it_is_not_ready(edge):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gateway.edge.deadlines import SILENT_S, STRANGER_S, close_overdue
+from gateway.edge.deadlines import HALF_S, SILENT_S, STRANGER_S, close_overdue
 from gateway.edge.sessions import Sessions
 
 
@@ -109,3 +109,23 @@ async def test_who_leaves_has_a_strangers_time_from_then_on(edge_bench):
     assert one.transport.aborted == 0
     close_overdue(bench.hub, now + STRANGER_S + 1)
     assert one.transport.aborted == 1
+
+
+async def test_half_a_packet_over_asyncios_transports_has_a_deadline(edge_bench):
+    """As over a polled socket: it begins with a packet, a byte more earns no time, and the packet's end ends it."""
+    bench = edge_bench()
+    slow, honest = await bench.known("111"), await bench.known("222")
+    half = bench.sessions.half
+    for one in (slow, honest):
+        one.say(one.frame(0x0002)[:9])
+    begun = half[[slow.connection.slot, honest.connection.slot]].copy()
+    assert (begun > 0).all()
+    slow.say(b"\x01")
+    honest.say(b"\x00\x7e")
+    assert half[slow.connection.slot] == begun[0]
+    assert half[honest.connection.slot] == 0
+    close_overdue(bench.hub, begun[0] + HALF_S - 1)
+    assert slow.transport.aborted == 0
+    close_overdue(bench.hub, begun[0] + HALF_S + 1)
+    assert (slow.transport.aborted, honest.transport.aborted) == (1, 0)
+    assert bench.hub.counts["closed_half_frame"] == 1

@@ -134,13 +134,16 @@ class Bench:
         self.log = FakeLog()
         self.sessions = Sessions()
         self.registry = Registry(directory / "registry.json", KEY, enrol=True)
-        self.announced: list[int] = []
+        self.published: list[tuple[str, bytes]] = []
         self.ended: list[asyncio.Task] = []
         self.jobs: set[asyncio.Task] = set()
         self.hub = Hub(
-            self.log, self.registry, self.sessions, partitions, 3600.0, self.announced.extend, self.ended.append,
+            self.log, self.registry, self.sessions, partitions, 3600.0, self._publish, self.ended.append,
             open_store(str(directory / "blobs")), lambda job: self.jobs.add(asyncio.ensure_future(job)),
         )  # fmt: skip
+
+    def _publish(self, subject: str, data: bytes) -> None:
+        self.published.append((subject, data))
 
     def caller(self, phone: str) -> Caller:
         return Caller(self.hub, phone)

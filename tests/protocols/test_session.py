@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from columns.outcome import Outcome
-from columns.positions import Source
+from columns.positions import Quality, Source
 from columns.reason import Reason
 from protocols.contract import Trust
 from protocols.jt808 import framing, intake, session, terminal
@@ -184,6 +184,11 @@ def test_an_answer_with_a_position(message, skip):
     rows = got.reports.positions
     assert (len(rows), rows.source[0], rows.time[0]) == (1, Source.QUERY, NOW)
     assert (rows.lon[0], rows.lat[0], rows.serial[0]) == (115.985420, 36.453120, 5)
+    if skip:  # without a time to tell, it is read as the later editions have it
+        timeless = authenticated().receive(packet(message, skip + REPORT[:22] + b"\xff" * 6), Book(), NOW).reports
+        assert timeless is not None
+        assert timeless.positions.lon[0] == 115.985420
+        assert timeless.positions.quality[0] & Quality.BAD_TIME
     short = authenticated().receive(packet(message, (skip + REPORT)[:27]), Book(), NOW)
     assert (short.replies, short.reason, short.record, short.reports) == (general(message, 2), Reason.BODY, None, None)
 
