@@ -17,6 +17,7 @@ from columns.positions import Quality
 from columns.reason import Reason
 from gateway.edge.part import Gathering
 from gateway.edge.records import describe, header_hex
+from gateway.edge.rejected import DEAD_PER_LINGER
 from gateway.logs import Seldom
 from protocols.jt808 import splitting
 
@@ -63,6 +64,7 @@ class Talk:
         self._last = Gathering(hub.appender.add)
         self._opened: list[int] = []
         self._swapped_here: list[str] = []
+        self._letters = 0
 
     def converse(self, intake: Intake[Packets], hosts: NDArray[np.int64]) -> None:
         """Takes intake.conversation in. hosts: the own slot of each chunk's connection."""
@@ -118,8 +120,10 @@ class Talk:
             _tell(log.warning, _UNKNOWN, terminal=packet.identity, **said)
         if session.identity != packet.identity:
             return response.reason not in UNPATIENT or hub.patience.spend(packet.identity, self._received)
-        part = self._gathering.part(partition_of(packet.identity, hub.partitions))
-        part.letter(device_of(packet.identity), self._received, response.reason, raw)
+        if self._letters < DEAD_PER_LINGER:
+            self._letters += 1
+            part = self._gathering.part(partition_of(packet.identity, hub.partitions))
+            part.letter(device_of(packet.identity), self._received, response.reason, raw)
         return True
 
     def _end(self, connection: Connection, session: Session, identity: str, why: str) -> None:

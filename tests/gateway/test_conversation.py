@@ -12,6 +12,7 @@ from columns.reason import Reason
 from gateway.edge import conversation as conversation_module
 from gateway.edge.patience import AT_ONCE
 from gateway.edge.records import MAX_TEXT
+from gateway.edge.rejected import DEAD_PER_LINGER
 from protocols.contract import Response
 from protocols.jt808 import hearing, splitting, terminal
 from protocols.jt808.hearing import Event, Heard
@@ -325,3 +326,14 @@ async def test_the_mark_of_who_any_code_would_have_let_in(edge_bench):
     marks = np.concatenate([batch.positions.quality for batch in bench.log.batches])
     unverified = int(conversation_module.Quality.UNVERIFIED)
     assert (marks & unverified > 0).tolist() == [True, True, False]
+
+
+async def test_letters_of_a_linger_are_bounded(edge_bench):
+    """A terminal that says only what we don't know is answered and counted each time, and kept a hundred times."""
+    bench = edge_bench()
+    one = await bench.known(A)
+    one.say(*[one.frame(0x0F01, b"x") for _ in range(DEAD_PER_LINGER + 50)])
+    await bench.settle()
+    assert one.results(0x0F01) == [3] * (DEAD_PER_LINGER + 50)
+    assert bench.hub.counts["unsupported"] == DEAD_PER_LINGER + 50
+    assert sum(len(batch.dead_letters) for batch in bench.log.batches) == DEAD_PER_LINGER
