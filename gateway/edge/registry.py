@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from columns.plate import plate_key
 from protocols.contract import Trust
@@ -67,7 +68,7 @@ class Registry:
         # A terminal registers and authenticates within a second, and its code is the same.
         self.code = lru_cache(_REMEMBERED)(self._code)
         if path.exists():
-            kept = json.loads(path.read_text())
+            kept = orjson.loads(path.read_bytes())
             self._take(kept["version"], kept["terminals"], kept.get("vacant", []))
 
     def replace(self, version: int, terminals: Sequence[Sequence[Any]], vacant: Sequence[str] = ()) -> set[str]:
@@ -87,8 +88,7 @@ class Registry:
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(f".{os.getpid()}")
-        with scratch.open("w") as file:
-            json.dump({"version": version, "terminals": terminals, "vacant": list(vacant)}, file)
+        scratch.write_bytes(orjson.dumps({"version": version, "terminals": terminals, "vacant": list(vacant)}))
         scratch.replace(self.path)
         return withdrawn
 
