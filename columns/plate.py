@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # 环保登记号码 is written [环]3-FCB04871, 环3-FCB04871 or 3-FCB04871: the sign is painted with 环, tables often leave it out.
 _SIGN = re.compile(r"^[\[【(]?环[\]】)]?(?=\d|X)")
 _GAP = re.compile(r"\s+")
+_REMEMBERED = 65_536  # the registry asks for the same numbers again and again
 
 
+@lru_cache(_REMEMBERED)
 def plate_key(text: str) -> str:
     """What two spellings of one number have in common; "" where there is none.
 

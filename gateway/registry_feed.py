@@ -5,12 +5,13 @@ terminals (storage.load.Registry) from number `from` on; to who asks with `vacan
 `have`s this version gets none.
 
 Runs in the api process. The page is cut from one snapshot in memory, which is read again when the database says that
-the registry changed; a storm of changes (an import, open enrolment) is one reading a second.
+the registry changed; a storm of changes (an import, open enrolment) is one reading in SETTLE_S.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 PAGE = 8_000  # of each list; about 60 bytes a terminal and 15 a number: with the framing, half of the largest message
-SETTLE_S = 1.0
+SETTLE_S = 3.0  # a change by staff is told at once, a storm of new terminals every so often
 RETRY_S = 1.0
 log = structlog.get_logger()
 
@@ -45,10 +46,11 @@ class RegistryFeed:
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute("LISTEN registry")
                     while True:
+                        read = time.monotonic()
                         await self._load(connection)
                         # The generator holds the connection while it is open: it must end before the next reading.
                         async for _ in connection.notifies(stop_after=1):
-                            await asyncio.sleep(SETTLE_S)
+                            await asyncio.sleep(max(0.0, read + SETTLE_S - time.monotonic()))
             except psycopg.OperationalError as error:
                 log.warning("registry feed waits for the database", error=str(error).strip())
             except Exception:

@@ -79,12 +79,11 @@ class Registry:
         yet is none of them.
         """
         before = self.known
-        self._take(version, terminals, vacant)
-        withdrawn = {identity for identity, one in before.items() if one.good not in {None, self._good(identity)}}
-        withdrawn |= {
+        changed = self._take(version, terminals, vacant)
+        withdrawn = {
             identity
-            for identity, one in self.known.items()
-            if one.good is None and (identity not in before or before[identity].good is not None)
+            for identity in changed | (before.keys() - self.known.keys())
+            if (before[identity].good if identity in before else FIRST_GENERATION) not in {None, self._good(identity)}
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(f".{os.getpid()}")
@@ -92,13 +91,24 @@ class Registry:
         scratch.replace(self.path)
         return withdrawn
 
-    def _take(self, version: int, terminals: Sequence[Sequence[Any]], vacant: Sequence[str]) -> None:
-        self.version = version
-        self.known = {identity: Known(*rest) for identity, *rest in terminals}
-        self.quarantined = {identity: one.until for identity, one in self.known.items() if one.until is not None}
-        self._vacant = set(vacant)
-        self._taken = {one.number for one in self.known.values() if one.number and one.good}
-        self.enrolled -= self.known.keys()
+    def _take(self, version: int, terminals: Sequence[Sequence[Any]], vacant: Sequence[str]) -> set[str]:
+        """Returns who is new or not as before. One pass, since a city has tens of thousands, and terminals wait for it."""
+        before, known, changed = self.known, dict[str, Known](), set[str]()
+        quarantined, taken = dict[str, int](), set[str]()
+        for identity, *rest in terminals:
+            one = before.get(identity)
+            if one is None or one != tuple(rest):
+                one = Known(*rest)
+                changed.add(identity)
+            known[identity] = one
+            if one.number and one.state != "revoked":
+                taken.add(one.number)
+            if one.until is not None:
+                quarantined[identity] = one.until
+        self.version, self.known, self.quarantined = version, known, quarantined
+        self._taken, self._vacant = taken, set(vacant)
+        self.enrolled -= changed
+        return changed
 
     def _code(self, identity: str, generation: int) -> str:
         digest = hmac.digest(self._key, f"{identity}/{generation}".encode(), hashlib.sha256)
