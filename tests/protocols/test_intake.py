@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from columns.positions import DTYPES, Quality, Source
 from columns.reason import Reason
 from protocols.jt808 import framing, intake, terminal
+from protocols.jt808.replies import acknowledge
 from tests.protocols import oracle
 from tests.protocols.frames import EDITIONS, NOW, mangled, packets, resealed, streams
 
@@ -69,6 +72,57 @@ def test_one_by_one_is_all_at_once(frames):
     alone = [intake.read([frame], NOW) for frame in frames]
     rows = [row(each.positions, i) for each in alone for i in range(len(each.positions))]
     assert [row(together.positions, i) for i in range(len(together.positions))] == rows
+
+
+def acknowledged(read) -> list[bytes]:
+    """The answer to each packet of telemetry, in order."""
+    n = len(read.telemetry)
+    frames = acknowledge(read.packets, read.telemetry, np.zeros(n, np.uint8), np.zeros(n, np.uint16))
+    return [frames[i] for i in range(n)]
+
+
+def test_ten_thousand_at_once_are_ten_thousand_one_by_one():
+    """Rows, lanes, rejects and reply bytes of a batch of 10,000 are those of 10,000 batches of one."""
+    random = Random(808)  # noqa: S311  dice, no secret
+    frames = []
+    for i in range(10_000):
+        bodies = [
+            report(time_us=NOW - random.randrange(10**9), lon=random.uniform(-179, 179), lat=random.uniform(-89, 89),
+                   items={0x30: random.randbytes(random.randrange(1, 9))})
+            for _ in range(random.randrange(1, 4))
+        ]  # fmt: skip
+        edition, kind = random.choice(EDITIONS), random.random()
+        phone = str(random.randrange(10**11))
+        if kind < 0.5:
+            frame = encode(0x0200, bodies[0], edition, phone, serial=i)
+        elif kind < 0.7:
+            frame = encode(0x0704, terminal.batch(bodies, random.randrange(2)), edition, phone, serial=i)
+        elif kind < 0.8:
+            frame = encode(random.choice((0x0002, 0x0102, 0x0900, 0x0200, 0x0704)), random.randbytes(9), edition, phone)
+        elif kind < 0.9:
+            frame = b"\x7e" + random.randbytes(random.randrange(40)) + b"\x7e"
+        else:
+            frame = encode(0x0200, bodies[0], edition, phone) + encode(0x0002, b"", edition, phone)
+        frames.append(frame)
+    together, alone = intake.read(frames, NOW), [intake.read([frame], NOW) for frame in frames]
+    assert acknowledged(together) == [answer for one in alone for answer in acknowledged(one)]
+    for name in DTYPES:
+        if name not in {"packet", "device"}:
+            column = np.concatenate([getattr(one.positions, name) for one in alone])
+            assert np.array_equal(getattr(together.positions, name), column), name
+    extras = [one.positions.extras[i] for one in alone for i in range(len(one.positions))]
+    assert [together.positions.extras[i] for i in range(len(together.positions))] == extras
+    starts = np.cumsum([0, *(len(one.packets) for one in alone)])
+    for lane in ("telemetry", "conversation", "malformed"):
+        rows = np.concatenate([getattr(one, lane) + start for one, start in zip(alone, starts, strict=False)])
+        assert np.array_equal(getattr(together, lane), rows), lane
+    refused = [(i, one.rejects.reason[k], one.rejects.data[k])
+               for i, one in enumerate(alone) for k in range(len(one.rejects))]  # fmt: skip
+    rejects = together.rejects
+    assert sorted((rejects.chunk[k], rejects.reason[k], rejects.data[k]) for k in range(len(rejects))) == sorted(
+        refused
+    )
+    assert len(together.positions) > 9_000
 
 
 @given(mangled())
