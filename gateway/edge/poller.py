@@ -72,7 +72,7 @@ class Poller:
         self._slot: NDArray[np.int64] = np.full(most, -1, np.int64)
         self._left: dict[int, bytes] = {}
         self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         hub.paused_hooks.append(self._pause)
         self._wait()
 
@@ -181,7 +181,7 @@ class Poller:
             if self._timer is not None:
                 self._timer.cancel()
             self._loop.remove_reader(self._epoll.fileno())
-            self._timer = self._loop.call_soon(self.poll)  # type: ignore[assignment]
+            self._timer = self._loop.call_soon(self.poll)
 
     def stop(self) -> None:
         """Reads no more."""

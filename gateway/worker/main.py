@@ -19,43 +19,49 @@ from storage import terminal_messages
 from storage.partitions import ensure_partitions, window
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gateway.config import Settings
 
-PARTITIONS_EVERY_S = MESSAGES_EVERY_S = 3600.0
+CHORES_EVERY_S = 3600.0
 RETRY_S = 5.0
 log = structlog.get_logger()
 
 
 async def keep_partitions(database: str) -> None:
     """Makes the coming days' partitions of `position`, now and every hour; workers that do so together take turns."""
-    while True:
-        wait = PARTITIONS_EVERY_S
-        try:
-            async with await psycopg.AsyncConnection.connect(
-                database, autocommit=True, connect_timeout=5
-            ) as connection:
-                await ensure_partitions(connection, *window(time.time_ns() // 1000))
-        except psycopg.Error as error:
-            log.warning("partitions not made yet", error=str(error).strip())
-            wait = RETRY_S
-        await asyncio.sleep(wait)
+
+    async def make(connection: psycopg.AsyncConnection) -> None:
+        await ensure_partitions(connection, *window(time.time_ns() // 1000))
+
+    await _every_hour(database, make, "partitions not made yet")
 
 
 async def bound_messages(database: str) -> None:
     """Drops the oldest of what terminals said beyond the bound, now and every hour."""
     before = newest = 0
+
+    async def trim(connection: psycopg.AsyncConnection) -> None:
+        nonlocal before, newest
+        found = await terminal_messages.trim(connection, before)
+        if found is not None:
+            # One round behind: what another worker is about to commit may have an id below the newest.
+            before, newest = newest, found
+
+    await _every_hour(database, trim, "messages not bounded yet")
+
+
+async def _every_hour(database: str, chore: Callable[[psycopg.AsyncConnection], Awaitable[None]], trouble: str) -> None:
+    """For ever; while the database is away, ``trouble`` is said and the chore tried again soon."""
     while True:
-        wait = MESSAGES_EVERY_S
+        wait = CHORES_EVERY_S
         try:
             async with await psycopg.AsyncConnection.connect(
                 database, autocommit=True, connect_timeout=5
             ) as connection:
-                found = await terminal_messages.trim(connection, before)
-            if found is not None:
-                # One round behind: what another worker is about to commit may have an id below the newest.
-                before, newest = newest, found
+                await chore(connection)
         except psycopg.Error as error:
-            log.warning("messages not bounded yet", error=str(error).strip())
+            log.warning(trouble, error=str(error).strip())
             wait = RETRY_S
         await asyncio.sleep(wait)
 

@@ -35,7 +35,7 @@ class Layout(Field):
 
     def read(self, reader: Reader, scope: Scope) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        around = ChainMap(values, scope)  # type: ignore[arg-type]
+        around = ChainMap(values, scope)  # type: ignore[arg-type]  # only the first is written to
         for name, field in self.fields.items():
             reader.field = name
             if field.present(reader, around):
@@ -62,7 +62,7 @@ class Layout(Field):
     def _write(self, writer: Writer, value: Any, scope: Scope, besides: set[str]) -> None:
         if not isinstance(value, dict):
             raise writer.error("not an object", "不是对象")
-        around = ChainMap(value, scope)  # type: ignore[arg-type]
+        around = ChainMap(value, scope)  # type: ignore[arg-type]  # only read
         written, ended = set(besides), False
         for name, field in self.fields.items():
             writer.field = name

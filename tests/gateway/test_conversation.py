@@ -26,17 +26,6 @@ def reports(n: int) -> bytes:
     return terminal.batch([terminal.location(1_700_000_000_000_000 + i * 1_000_000, 116.0, 36.5) for i in range(n)])
 
 
-async def platform(bench, *phones):
-    """One connection over which these terminals have authenticated."""
-    one = bench.caller(phones[0])
-    for phone in phones:
-        one.say(one.authenticate(phone))
-    await bench.settle()
-    one.transport.written = b""
-    bench.log.messages.clear()
-    return one
-
-
 async def test_a_batch_in_parts_is_acknowledged_when_it_is_stored(edge_bench):
     """Every part at once, save the one that completes it: that waits for the log, and so do repeats of any."""
     bench = edge_bench()
@@ -97,7 +86,7 @@ async def test_who_sends_the_last_part_and_leaves_is_stored(edge_bench):
 async def test_a_guest_that_sends_the_last_part_and_leaves_is_stored(edge_bench):
     """As above; its slot is gone before the log has the rows, so the last part is not acknowledged."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     parts = one.parts(0x0704, reports(20), phone=B)
     one.say(*parts, one.frame(0x0003, phone=B))
     await bench.settle()
@@ -129,7 +118,7 @@ async def test_what_leaves_a_record_is_answered_after_it(edge_bench, message):
 async def test_guests_are_heard_after_the_first_has_left(edge_bench):
     """What a guest says and sends in parts is its own, and it can leave, whether the first is there or not."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     one.say(one.frame(0x0003, phone=A))
     one.say(one.frame(0x0705, b"can", B), *one.parts(0x0704, reports(30), phone=B))
     await bench.settle()
@@ -146,7 +135,7 @@ async def test_guests_are_heard_after_the_first_has_left(edge_bench):
 async def test_a_guest_authenticates_again(edge_bench):
     """Also after the first has left: it keeps its seat, and leaving still ends it."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     one.say(one.frame(0x0003, phone=A), one.authenticate(B), one.authenticate(C))
     await bench.settle()
     assert set(bench.sessions.by_device) == {device_of(B), device_of(C)}
@@ -159,7 +148,7 @@ async def test_a_guest_authenticates_again(edge_bench):
 async def test_a_stranger_does_not_end_its_neighbours(edge_bench, first_stays):
     """Behind a forwarding platform somebody guesses, for ever: only it is refused; honest newcomers are still taken."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     if not first_stays:
         one.say(one.frame(0x0003, phone=A))
     for _ in range(AT_ONCE + 20):
@@ -212,7 +201,7 @@ async def test_refused_registrations_are_recorded_as_long_as_there_is_patience(e
 async def test_platform_serials_are_a_terminals_own(edge_bench):
     """Answers to a guest, written by the columns or by the conversation, count on from each other."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     for phone in (A, B, B, A):
         one.say(one.frame(0x0200, terminal.location(time.time_ns() // 1000, 116.0, 36.5), phone))
         await bench.settle()
@@ -226,7 +215,7 @@ async def test_platform_serials_are_a_terminals_own(edge_bench):
 async def test_a_long_reply_goes_out_in_parts_and_again(edge_bench, monkeypatch):
     """A reply beyond one packet is split, and 0x0005 brings the listed parts back unchanged, to whom they were sent."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     long = bytes(range(256)) * 10
 
     def say_much(_session, _packet, _directory, _now):
@@ -252,7 +241,7 @@ async def test_a_long_reply_goes_out_in_parts_and_again(edge_bench, monkeypatch)
 async def test_a_guests_seat_is_taken_in_the_same_linger(edge_bench):
     """B reports on one platform, moves to another, and C takes the slot: nobody hears what was meant for another."""
     bench = edge_bench()
-    old, new = await platform(bench, A, B), await platform(bench, "13899999999")
+    old, new = await bench.platform(A, B), await bench.platform("13899999999")
     bench.log.open.clear()
     old.say(old.frame(0x0200, terminal.location(time.time_ns() // 1000, 116.0, 36.5), B))
     new.say(new.authenticate(B), new.authenticate(C))
@@ -267,7 +256,7 @@ async def test_a_guests_seat_is_taken_in_the_same_linger(edge_bench):
 async def test_a_guests_last_words_do_not_go_to_a_later_connection(edge_bench):
     """B reports and leaves; the descriptor that its slot had is another's before the log answers."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     slot = bench.sessions.by_device[device_of(B)]
     bench.sessions.fd[[one.connection.slot, slot]] = 99
     one.say(one.frame(0x0200, terminal.location(time.time_ns() // 1000, 116.0, 36.5), B), one.frame(0x0003, phone=B))
@@ -278,7 +267,7 @@ async def test_a_guests_last_words_do_not_go_to_a_later_connection(edge_bench):
 async def test_a_strangers_broken_report_is_no_evidence_against_its_neighbour(edge_bench):
     """Dead letters bear the device of who sent them, not of whose connection it was."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     one.say(one.frame(0x0200, b"short", C), one.frame(0x0200, b"short", B), one.frame(0x0200, b"short", A))
     await bench.settle()
     letters = [device for batch in bench.log.batches for device in batch.dead_letters.device.tolist()]

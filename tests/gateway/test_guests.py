@@ -23,22 +23,11 @@ def report(caller, phone: str, seconds: int = 0) -> bytes:
     return caller.frame(0x0200, body, phone)
 
 
-async def platform(bench, *phones):
-    """One connection over which these terminals have authenticated."""
-    one = bench.caller(phones[0])
-    for phone in phones:
-        one.say(one.authenticate(phone))
-    await bench.settle()
-    one.transport.written = b""
-    bench.log.messages.clear()
-    return one
-
-
 @pytest.mark.parametrize("partitions", [1, 2])
 async def test_each_report_is_its_own_terminals(edge_bench, partitions):
     """Three terminals in turn, in one linger: stored under their own numbers, acknowledged each with its own phone."""
     bench = edge_bench(partitions)
-    one = await platform(bench, A, B, C)
+    one = await bench.platform(A, B, C)
     one.say(*[report(one, phone, i) for i, phone in enumerate((A, B, C, B, A, C))])
     await bench.settle()
     assert sorted(bench.log.devices) == sorted(map(device_of, (A, B, C, A, B, C)))
@@ -51,7 +40,7 @@ async def test_each_report_is_its_own_terminals(edge_bench, partitions):
 async def test_a_terminal_that_did_not_authenticate_is_not_heard(edge_bench):
     """That its neighbour is known is no proof of who it is; and its heartbeats end nobody's session."""
     bench = edge_bench()
-    one = await platform(bench, A, B)
+    one = await bench.platform(A, B)
     one.say(report(one, C), one.frame(0x0002, phone=C), report(one, A), report(one, B))
     await bench.settle()
     assert sorted(bench.log.devices) == sorted(map(device_of, (A, B)))
@@ -61,7 +50,7 @@ async def test_a_terminal_that_did_not_authenticate_is_not_heard(edge_bench):
 async def test_one_leaves_and_the_others_stay(edge_bench):
     """0x0003 of a guest, then of the first; what each said in the same linger is still heard."""
     bench = edge_bench()
-    one = await platform(bench, A, B, C)
+    one = await bench.platform(A, B, C)
     one.say(report(one, B), one.frame(0x0003, phone=B), report(one, A))
     await bench.settle()
     one.say(one.frame(0x0003, phone=A), report(one, C, 1))
@@ -77,7 +66,7 @@ async def test_one_leaves_and_the_others_stay(edge_bench):
 async def test_one_that_comes_elsewhere_ends_only_its_own_session(edge_bench):
     """The newest connection wins the terminal, not the connection of all its neighbours; of the first one as well."""
     bench = edge_bench()
-    one = await platform(bench, A, B, C)
+    one = await bench.platform(A, B, C)
     for phone in (B, A):
         await bench.known(phone)
         one.say(report(one, phone, 5))
@@ -94,7 +83,7 @@ async def test_all_slots_are_free_when_it_hangs_up(edge_bench):
     """Of hundreds of guests, too; and their next tenants inherit nothing."""
     bench = edge_bench()
     phones = [f"139{i:08}" for i in range(300)]
-    one = await platform(bench, *phones)
+    one = await bench.platform(*phones)
     assert (bench.sessions.connected, len(bench.sessions)) == (1, 300)
     one.say(*[report(one, phone) for phone in phones])
     one.lost()
@@ -110,7 +99,7 @@ async def test_all_slots_are_free_when_it_hangs_up(edge_bench):
 async def test_silence_ends_one_of_them(edge_bench):
     """A guest that was silent too long is ended alone, and so is the first; a platform without a first is no stranger."""
     bench = edge_bench()
-    one = await platform(bench, A, B, C)
+    one = await bench.platform(A, B, C)
     slots = [bench.sessions.by_device[device_of(phone)] for phone in (A, B, C)]
     now = float(bench.sessions.heard[slots].max())
     bench.sessions.heard[slots] = now - SILENT_S - 1, now - SILENT_S - 1, now
@@ -125,7 +114,7 @@ async def test_a_connection_has_a_number_of_seats(edge_bench, monkeypatch):
     """Beyond it a terminal is not taken, and counted; those that are seated may authenticate again."""
     monkeypatch.setattr(connection_module, "MOST_TERMINALS", 2)
     bench = edge_bench()
-    one = await platform(bench, A, B, C)
+    one = await bench.platform(A, B, C)
     one.say(one.authenticate("13844444444"), one.authenticate(B))
     await bench.settle()
     assert len(bench.sessions.by_device) == 3

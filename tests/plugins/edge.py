@@ -148,6 +148,16 @@ class Bench:
     def caller(self, phone: str) -> Caller:
         return Caller(self.hub, phone)
 
+    async def platform(self, *phones: str) -> Caller:
+        """One connection over which these terminals have authenticated; what was said so far is forgotten."""
+        one = self.caller(phones[0])
+        for phone in phones:
+            one.say(one.authenticate(phone))
+        await self.settle()
+        one.transport.written = b""
+        self.log.messages.clear()
+        return one
+
     async def settle(self) -> None:
         """Ends the linger, and waits until the log has everything."""
         self.hub.flush()

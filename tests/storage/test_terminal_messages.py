@@ -156,7 +156,7 @@ async def test_a_worker_trims_by_itself(
 ) -> None:
     """When it starts, and again after a while: what came since its last round."""
     monkeypatch.setattr(terminal_messages, "MOST_KEPT", 2)
-    monkeypatch.setattr("gateway.worker.main.MESSAGES_EVERY_S", 0.05)
+    monkeypatch.setattr("gateway.worker.main.CHORES_EVERY_S", 0.05)
     job = asyncio.create_task(bound_messages(worker_database))
     try:
         for i in range(3):
