@@ -1,4 +1,4 @@
-# The six entry points of the project: run, test, setup, bench, fuzz, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench fuzz lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest fuzz lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -23,10 +23,17 @@ $(CONSOLE): admin_api/console/package-lock.json tools/vendor_console.py $(STAMP)
 
 test: setup
 	sh tools/test_packages.sh
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not e2e and not browser"
+	$(BIN)/python -m pytest -m "e2e or browser"  # one at a time: they look at the clock
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+bench-fleet: setup
+	$(BIN)/python -m benchmarks.fleet
+
+bench-backtest: setup
+	$(BIN)/python -m benchmarks.backtest
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS)

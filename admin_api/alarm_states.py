@@ -22,6 +22,18 @@ STATES = {
     "closed": "已办结",
 }
 
+KINDS = {
+    "zone_entry": "进入高排放禁用区",
+    "power_cut": "主电源断电",
+    "antenna_cut": "定位天线或模块故障",
+    "displacement": "非法位移",
+    "silent": "区内终端失联",
+    "cancelled": "已注销机械仍上报",
+    "two_places": "同一机械两地同时上报",
+    "identity": "多台设备共用终端号",
+}
+"""What an alarm is about. All but an entry are open once for a terminal or a machine, and have no visit."""
+
 RESULTS = {
     "confirmed": "属实",
     "not_found": "到场未找到机械",
@@ -80,6 +92,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "feedback": ("close", "return", "note"),
     "closed": ("reopen", "note"),
 }
+
+ALLOWED_MERGED = ("note",)
+"""Of an alarm that late data joined to another, whatever its state."""
 
 
 def next_state(state: str, action: str) -> str | None:

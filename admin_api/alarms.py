@@ -6,7 +6,17 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from admin_api import parameters
-from admin_api.alarm_states import ACTIONS, ALLOWED, MEASURES, RESULTS, STATES, Action, next_state
+from admin_api.alarm_states import (
+    ACTIONS,
+    ALLOWED,
+    ALLOWED_MERGED,
+    KINDS,
+    MEASURES,
+    RESULTS,
+    STATES,
+    Action,
+    next_state,
+)
 from admin_api.answers import Json, page
 from admin_api.authentication import PREFIX, Asker, require
 from admin_api.parameters import Cursor, Id, Limit
@@ -44,6 +54,7 @@ async def list_alarms(
     account: Asker,
     here: Here,
     state: Annotated[str | None, Query(description="States, comma between them; `open`: all but closed")] = None,
+    kind: Annotated[str | None, Query(description="Kinds, comma between them")] = None,
     district: Annotated[str | None, Query(description="This district and those below it")] = None,
     since: Annotated[str | None, Query(description="Raised at or after this time")] = None,
     limit: Limit = 100,
@@ -55,6 +66,7 @@ async def list_alarms(
             connection,
             scope=account.reads,
             states=_states(state),
+            kinds=_kinds(kind),
             district=district or None,
             since=parameters.time(since, "query.since"),
             before=parameters.last_id(cursor),
@@ -80,7 +92,7 @@ async def act(
     payload = _payload(step, action)
     async with here.database() as connection:
         row = await alarms.lock(connection, alarm)
-        if row is None or not _sees(account, row["district"]):
+        if row is None or not account.sees(row["district"], row["copied_to"]):
             raise _no_alarm()
         if account.handles is not None and row["district"] not in account.handles:
             raise Problem(
@@ -89,6 +101,8 @@ async def act(
                 f"This alarm is handled by district {row['district']}.",
                 f"该报警由辖区 {row['district']} 处理。",
             )
+        if row["merged_into"] is not None and step.action not in ALLOWED_MERGED:
+            raise _merged(row["merged_into"])
         after = next_state(row["state"], step.action)
         if after is None:
             raise _not_now(row["state"], step.action, account)
@@ -130,8 +144,15 @@ def _states(text: str | None) -> list[str] | None:
     return names or None
 
 
-def _sees(account: Account, district: str) -> bool:
-    return account.reads is None or district in account.reads
+def _kinds(text: str | None) -> list[str] | None:
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if unknown := [name for name in names if name not in KINDS]:
+        raise invalid(
+            "query.kind",
+            f"{unknown[0]!r} is no kind of alarm; known are {', '.join(KINDS)}.",
+            f"没有“{unknown[0]}”这种报警类型；可用：{'、'.join(KINDS)}。",
+        )
+    return names or None
 
 
 def _no_alarm() -> Problem:
@@ -142,16 +163,17 @@ async def _whole(
     connection: Connection, account: Account, alarm: int, *, whatever_scope: bool = False
 ) -> dict[str, Any]:
     document = await alarms.document(connection, alarm)
-    if document is None or not (whatever_scope or _sees(account, document["district"])):
+    if document is None or not (whatever_scope or account.sees(document["district"], document["copied_to"])):
         raise _no_alarm()
     mine = account.handles is None or document["district"] in account.handles
     document["actions"] = await alarms.actions(connection, alarm)
-    document["allowed"] = _allowed(document["state"], account) if mine else []
+    steps = ALLOWED[document["state"]] if document["merged_into"] is None else ALLOWED_MERGED
+    document["allowed"] = _allowed(steps, account) if mine else []
     return document
 
 
-def _allowed(state: str, account: Account) -> list[str]:
-    return [name for name in ALLOWED[state] if account.may(ACTIONS[name].permission)]
+def _allowed(steps: tuple[str, ...], account: Account) -> list[str]:
+    return [name for name in steps if account.may(ACTIONS[name].permission)]
 
 
 def _may(account: Account, action: Action) -> None:
@@ -162,7 +184,7 @@ def _may(account: Account, action: Action) -> None:
 
 
 def _not_now(state: str, action: str, account: Account) -> Problem:
-    allowed = _allowed(state, account)
+    allowed = _allowed(ALLOWED[state], account)
     return Problem(
         409,
         "not-allowed-now",
@@ -171,6 +193,16 @@ def _not_now(state: str, action: str, account: Account) -> Problem:
         f"现在可以：{'、'.join(ACTIONS[name].name_zh for name in allowed) or '无'}。",
         state=state,
         allowed=allowed,
+    )
+
+
+def _merged(into: int) -> Problem:
+    return Problem(
+        409,
+        "merged",
+        f"This alarm was joined to alarm {into}, where it is handled.",
+        f"该报警已并入报警 {into}，请在其中处理。",
+        merged_into=into,
     )
 
 

@@ -90,6 +90,7 @@ async def account_of(connection: AsyncConnection[DictRow], kind: str, text: str)
         districts=frozenset(row["districts"]),
         token=digest(text),
         account=row["account"],
+        bearer=kind == "bearer",
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
-from admin_api.machine_values import ValueFault, plain, read
+from admin_api.machine_values import Value, ValueFault, plain, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,12 @@ HEADERS = {
     "emission_stage": ("排放阶段", "排放标准", "国标阶段", "stage"),
     "power_kw": ("额定功率", "功率", "额定净功率", "发动机功率", "power"),
     "energy": ("能源类型", "能源", "燃料类型", "燃料种类", "燃料", "fuel"),
+    "smoke_class": ("烟度等级", "排气烟度", "排气烟度等级", "烟度类别", "排气烟度类别"),
+    "smoke_tested_on": ("烟度检测日期", "排气烟度检测日期", "检测日期"),
+    "project": ("项目", "项目名称", "工程项目", "所属项目"),
+    "purpose": ("用途", "使用用途", "机械用途"),
+    "status": ("状态", "登记状态", "机械状态"),
+    "effective_from": ("生效日期", "生效时间", "变更日期", "变更生效日期"),
     "district": ("辖区", "辖区代码", "所属辖区", "登记辖区", "区县", "所属区县"),
     "owner_name": ("所有人", "所有者", "机主", "机主姓名", "单位名称", "owner"),
     "owner_phone": ("所有人电话", "机主电话", "联系电话", "联系方式"),
@@ -70,7 +76,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class Table:
-    rows: list[dict[str, str | float]] = field(default_factory=list)
+    rows: list[dict[str, Value]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
 
@@ -112,14 +118,14 @@ def parse(data: bytes) -> Table:
     return table
 
 
-def _row(fields: dict[str, str]) -> dict[str, str | float]:
+def _row(fields: dict[str, str]) -> dict[str, Value]:
     for name in REQUIRED:
         if name not in fields:
             raise ValueFault(name, f"{name} is missing", f"缺少{HEADERS[name][0]}")
     return read(fields)
 
 
-def _only_once(row: dict[str, str | float], number: int, seen: dict[tuple[str, Any], int]) -> None:
+def _only_once(row: dict[str, Value], number: int, seen: dict[tuple[str, Any], int]) -> None:
     for name in ("registration_number", "terminal_phone"):
         if name in row and (name, row[name]) in seen:
             first = seen[name, row[name]]

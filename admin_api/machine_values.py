@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from admin_api.parameters import CHINA
 from admin_api.phones import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Value = str | float | date | datetime
 
 
 class ValueFault(ValueError):  # noqa: N818 - ValueError is taken
@@ -69,6 +73,20 @@ _REGISTRATIONS = {
     "in_plant": "in_plant", "in-plant": "in_plant", "场内": "in_plant", "场内车辆": "in_plant", "厂内": "in_plant",
     "厂内车辆": "in_plant",
 }  # fmt: skip
+# GB 36886-2018: the strictest class of its three that the machine's exhaust has passed.
+_SMOKE_WORDS = {
+    "none": "none", "不合格": "none", "未达标": "none", "不达标": "none", "超标": "none",
+    "unknown": "unknown", "未检测": "unknown", "未知": "unknown", "不明": "unknown", "待检测": "unknown",
+}  # fmt: skip
+_SMOKE = re.compile(r"(?:class)?(i{1,3}|[1-3一二三])(?:类|级|类限值|\.0)?")
+_STATUSES = {
+    "in_use": "in_use", "在用": "in_use", "使用中": "in_use", "正常": "in_use", "已登记": "in_use",
+    "cancelled": "cancelled", "注销": "cancelled", "已注销": "cancelled", "报废": "cancelled", "已报废": "cancelled",
+    "转出": "cancelled", "已转出": "cancelled",
+}  # fmt: skip
+# Dates as people and spreadsheets write them; a time may follow.
+_DATE = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?")
+_YEARS = range(1970, 2200)
 # What a spreadsheet makes of a long number: its digits are gone for good.
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?e\+?\d+", re.IGNORECASE)
 _POWER = re.compile(r"(\d+(?:\.\d+)?)(?:kw|千瓦)?", re.IGNORECASE)
@@ -139,6 +157,56 @@ def energy(text: str) -> str:
     return _ENERGY_OF[word]
 
 
+@_repeated
+def smoke_class(text: str) -> str:
+    word = plain(text).lower().replace(" ", "")
+    if word in _SMOKE_WORDS:
+        return _SMOKE_WORDS[word]
+    if match := _SMOKE.fullmatch(word):
+        return _NUMERALS.get(match[1], match[1])
+    raise ValueFault(
+        "smoke_class",
+        f"smoke_class {text!r} is none of 1, 2, 3 (the strictest class passed), none, unknown",
+        f"烟度等级“{text}”应为：Ⅰ类、Ⅱ类、Ⅲ类（通过的最严类别）、不合格、未检测",
+    )
+
+
+@_repeated
+def status(text: str) -> str:
+    word = plain(text).lower()
+    if word not in _STATUSES:
+        raise ValueFault("status", f"status {text!r} is neither in_use nor cancelled", f"状态“{text}”应为 在用 或 注销")
+    return _STATUSES[word]
+
+
+@_repeated
+def effective_from(text: str) -> datetime:
+    """A time; a day is its beginning in China."""
+    return _moment("effective_from", text)
+
+
+@_repeated
+def smoke_tested_on(text: str) -> date:
+    return _moment("smoke_tested_on", text).date()
+
+
+def _moment(field: str, text: str) -> datetime:
+    word = plain(text)
+    if match := _DATE.match(word):
+        word = f"{match[1]}-{match[2]:0>2}-{match[3]:0>2}{word[match.end() :]}"
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError:
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        raise ValueFault(
+            field,
+            f"{field} {text!r} is no date such as 2026-03-01 or 2026-03-01T08:00:00+08:00",
+            f"{_NAMES_ZH[field]}“{text}”不是日期，应如 2026-03-01 或 2026-03-01T08:00:00+08:00",
+        )
+    return moment if moment.tzinfo else moment.replace(tzinfo=CHINA)
+
+
 def terminal_phone(text: str) -> str:
     word = plain(text).replace(" ", "").replace("-", "")
     if _SCIENTIFIC.fullmatch(word):
@@ -164,7 +232,8 @@ def registration_number(text: str) -> str:
 
 _NAMES_ZH = {
     "registration_number": "环保登记号码", "machine_type": "机械类型", "district": "辖区", "owner_name": "所有人",
-    "owner_phone": "所有人电话", "brand": "品牌", "model": "型号",
+    "owner_phone": "所有人电话", "brand": "品牌", "model": "型号", "project": "项目", "purpose": "用途",
+    "effective_from": "生效日期", "smoke_tested_on": "烟度检测日期",
 }  # fmt: skip
 
 
@@ -180,7 +249,7 @@ def _text(field: str) -> Callable[[str], str]:
     return lambda text: _short(field, plain(text))
 
 
-READERS: dict[str, Callable[[str], str | float]] = {
+READERS: dict[str, Callable[[str], Value]] = {
     "registration_number": registration_number,
     "terminal_phone": terminal_phone,
     "machine_type": machine_type,
@@ -188,6 +257,12 @@ READERS: dict[str, Callable[[str], str | float]] = {
     "emission_stage": emission_stage,
     "power_kw": power_kw,
     "energy": energy,
+    "smoke_class": smoke_class,
+    "smoke_tested_on": smoke_tested_on,
+    "project": _text("project"),
+    "purpose": _text("purpose"),
+    "status": status,
+    "effective_from": effective_from,
     "district": _text("district"),
     "owner_name": _text("owner_name"),
     "owner_phone": _text("owner_phone"),
@@ -196,7 +271,7 @@ READERS: dict[str, Callable[[str], str | float]] = {
 }
 
 
-def read(fields: dict[str, str]) -> dict[str, str | float]:
+def read(fields: dict[str, str]) -> dict[str, Value]:
     """A machine's fields as the registry's values; blank ones are left out. Raises ValueFault.
 
     A number that begins with 环X says its stage where the table does not.

@@ -1,7 +1,8 @@
-"""Machines: the registry that verdicts are made from."""
+"""Machines: the registry that verdicts are made from. What a verdict asks about is dated, and the past is kept."""
 
 import asyncio
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 import psycopg
 from fastapi import APIRouter, Path, Query, Request, UploadFile
@@ -22,6 +23,10 @@ from storage.queries import machine_import as import_queries
 
 router = APIRouter(prefix=PREFIX + "/machines", tags=["machines"])
 
+# What is said about a change, and is no field of a machine.
+_ABOUT = {"source", "effective_from"}
+_NEVER_EMPTY = {"machine_type", "registration_type", "emission_stage", "smoke_class", "status", "terminal_phone"}
+
 
 class Machine(BaseModel):
     """A machine's fields; values in English or Chinese (3, 国三, 国Ⅲ). With PUT, a field that is left out stays."""
@@ -35,11 +40,23 @@ class Machine(BaseModel):
     emission_stage: str | None = None
     power_kw: str | None = None
     energy: str | None = None
+    smoke_class: str | None = None
+    smoke_tested_on: str | None = None
+    project: str | None = None
+    purpose: str | None = None
+    status: str | None = None
     district: str | None = None
     owner_name: str | None = None
     owner_phone: str | None = None
     brand: str | None = None
     model: str | None = None
+    source: Literal["declared", "label", "engine_change", "verified"] | None = None
+
+
+class MachineChange(Machine):
+    """`effective_from`: since when, or from when on, the dated fields are so (default: now); `source`: on what ground."""
+
+    effective_from: str | None = None
 
 
 @router.get("", dependencies=[require(Permission.MACHINES_READ)])
@@ -75,6 +92,7 @@ async def create(request: Request, account: Asker, here: Here, machine: Machine)
             "请填写环保登记号码或终端手机号。",
         )
     async with here.database() as connection:
+        await machines.sign(connection, account.actor, machine.source)
         try:
             id_ = await machines.create(connection, values)
         except psycopg.errors.UniqueViolation:
@@ -98,7 +116,7 @@ async def import_table(
     counts: dict[str, int] = {"rows": len(table.rows)}
     if not dry_run:
         async with here.database() as connection:
-            counts = await import_queries.take_in(connection, table.rows)
+            counts = await import_queries.take_in(connection, table.rows, account.actor)
             await record(connection, request, account, "machine.import", file.filename or "-", detail=dict(counts))
     return Json(
         {
@@ -120,37 +138,77 @@ async def get_machine(here: Here, machine: Annotated[Id, Path(alias="id")]) -> J
     return Json(document)
 
 
+@router.get("/{id}/versions", dependencies=[require(Permission.MACHINES_READ)])
+async def list_versions(here: Here, machine: Annotated[Id, Path(alias="id")]) -> Json:
+    """What the machine was from when on, and will be, newest first; the eldest counts from ever."""
+    async with here.database() as connection:
+        rows = await machines.versions(connection, machine)
+    if not rows:
+        raise not_found("machine", "机械")
+    return page(rows, None)
+
+
 @router.put("/{id}", dependencies=[require(Permission.MACHINES_WRITE)])
 async def change(
-    request: Request, account: Asker, here: Here, machine: Annotated[Id, Path(alias="id")], fields: Machine
+    request: Request, account: Asker, here: Here, machine: Annotated[Id, Path(alias="id")], fields: MachineChange
 ) -> Json:
-    """Sets the fields that are given; a null empties one. Another `terminal_phone` ends the terminal that it had."""
+    """Sets the fields that are given; a null empties one. Another `terminal_phone` ends the terminal that it had.
+
+    Dated fields are set from `effective_from` on. A past date is the truth for what is judged from now on, late reports
+    among it; visits that were decided stay as they are. A future date changes the machine when it has come.
+    """
     values = _values(fields)
-    emptied = {name for name in fields.model_fields_set if getattr(fields, name) is None}
-    if kept := emptied & {"machine_type", "registration_type", "emission_stage", "terminal_phone"}:
+    emptied = {name for name in fields.model_fields_set - _ABOUT if getattr(fields, name) is None}
+    if kept := emptied & _NEVER_EMPTY:
         name = min(kept)
         raise invalid(f"body.{name}", f"{name} cannot be emptied.", f"{name} 不能为空。")
+    sets = values | dict.fromkeys(emptied)
+    effective_from = parameters.time(fields.effective_from, "body.effective_from")
+    _check_dates(fields, sets, effective_from)
     async with here.database() as connection:
+        if not await machines.lock(connection, machine, values.get("terminal_phone")):
+            raise not_found("machine", "机械")
+        await machines.sign(connection, account.actor, fields.source)
         try:
-            there = await machines.update(connection, machine, values | dict.fromkeys(emptied))
+            await machines.update(connection, machine, sets, effective_from, always=fields.source is not None)
         except psycopg.errors.UniqueViolation:
             raise _taken() from None
-        if not there:
-            raise not_found("machine", "机械")
         await _put_terminal(connection, machine, values)
         await record(
             connection, request, account, "machine.update", f"machine/{machine}",
-            detail={"fields": sorted(fields.model_fields_set)},
+            detail={
+                "fields": sorted(fields.model_fields_set),
+                "effective_from": None if effective_from is None else effective_from.isoformat(),
+                "source": fields.source,
+                "dated": {name: value for name, value in sets.items() if name in machines.DATED},
+            },
         )  # fmt: skip
         return Json(await machines.find(connection, machine))
 
 
 def _values(machine: Machine) -> dict[str, Any]:
-    given = machine.model_dump(exclude_none=True)
+    given = machine.model_dump(exclude_none=True, exclude=_ABOUT)
     try:
         return dict(read(given))
     except ValueFault as fault:
         raise invalid(f"body.{fault.field}", fault.message + ".", fault.message_zh + "。") from None
+
+
+def _check_dates(fields: MachineChange, sets: dict[str, Any], effective_from: datetime | None) -> None:
+    if not sets.keys() & set(machines.DATED):
+        for name in _ABOUT:
+            if getattr(fields, name) is not None:
+                raise invalid(
+                    f"body.{name}",
+                    f"{name} is about a dated field, and none is set: {', '.join(machines.DATED)}.",
+                    f"{name} 须与有生效日期的字段同时填写：{'、'.join(machines.DATED)}。",
+                )
+    if effective_from is not None and effective_from > datetime.now(UTC) and "registration_number" in sets:
+        raise invalid(
+            "body.registration_number",
+            "A registration number is given at once, not from a later day: somebody else might have it by then.",
+            "环保登记号码须即时生效，不能指定将来的日期。",
+        )
 
 
 def _taken() -> Problem:

@@ -24,7 +24,9 @@ class Permission(StrEnum):
     """Tracks, latest positions, position frames, media and messages."""
     ZONES_READ = "zones.read"
     ZONES_WRITE = "zones.write"
+    """Draw, submit, withdraw; retire what was never published."""
     ZONES_PUBLISH = "zones.publish"
+    """Approve, reject, retire; with a bearer token, publish at once."""
     MACHINES_READ = "machines.read"
     MACHINES_WRITE = "machines.write"
     TERMINALS_READ = "terminals.read"
@@ -85,6 +87,8 @@ class Account:
     token: bytes
     """SHA-256 of the token that was shown."""
     account: int | None = None
+    bearer: bool = False
+    """A program's token, not somebody's session."""
 
     def may(self, permission: Permission) -> bool:
         role = ROLES.get(self.role)
@@ -100,6 +104,10 @@ class Account:
         """The districts whose alarms this account may see; None: the whole city."""
         role = ROLES[self.role]
         return None if role.reads_city else self.districts
+
+    def sees(self, *districts: str | None) -> bool:
+        """Whether an alarm of these districts is within what this account reads."""
+        return self.reads is None or not self.reads.isdisjoint(districts)
 
     @property
     def handles(self) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""The live stream: server-sent events `alarm` and `terminal` that resume by id, `position` frames that don't."""
+"""The live stream: server-sent events `alarm`, `digest` and `terminal` that resume by id, `position` frames that don't."""
 
 import asyncio
 import contextlib
@@ -33,9 +33,9 @@ _RETRY_MS = 1000
 
 
 def may_see(account: Account, event: dict[str, Any]) -> bool:
-    """An event is for those who may read its kind and whose read scope holds its district (None: whole city only)."""
-    needed = Permission.ALARMS_READ if event["kind"] == "alarm" else Permission.TERMINALS_READ
-    return account.may(needed) and (account.reads is None or event["district"] in account.reads)
+    """An event is for those who may read its kind and whose read scope holds a district of it (None: whole city only)."""
+    needed = Permission.TERMINALS_READ if event["kind"] == "terminal" else Permission.ALARMS_READ
+    return account.may(needed) and account.sees(event["district"], event["copied_to"])
 
 
 class EventStream(Response):

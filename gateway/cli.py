@@ -16,6 +16,7 @@ COMMANDS = {
     "decode": "decode",
     "demo": "demo",
     "edge": "serve",
+    "explain": "explain",
     "load": "load",
     "machines": "machines",
     "serve": "serve",

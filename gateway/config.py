@@ -65,6 +65,12 @@ class Settings:
     """Most bytes the log may hold; a full log pauses the edges, it never drops."""
     log_replicas: int = 1
     """Copies of a log made from now on, for a NATS cluster of your own; an existing log keeps its own number."""
+    evidence_days: int = 1096
+    """How long the fixes that an alarm stands on are kept after its visit; never less than until its case is closed."""
+    silent_minutes: int = 60
+    """A terminal inside a zone that sends no position for so long raises an alarm; 0: none does."""
+    silent_allowed: bool = False
+    """Also for machines that the zone allows."""
     auth_key: str = ""
     """Key of the terminals' authentication codes, hex; empty: kept in DATA_DIR/secrets.json."""
 
@@ -122,6 +128,8 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "partitions": (0, None),
     "log_max_bytes": (1024**2, None),  # one message of the log, the largest
     "log_replicas": (1, 5),  # what NATS allows
+    "silent_minutes": (0, 30 * 24 * 60),
+    "evidence_days": (1, 36_525),
 }
 _KEY = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
 

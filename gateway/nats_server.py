@@ -41,10 +41,10 @@ PERMISSIONS = {
             "trace.frames.*",
             *_STREAM_READ,
         ],
-        "subscribe": ["_edge.>", "session.opened", "registry.changed", "trace.follow"],
+        "subscribe": ["_edge.>", "session.opened", "registry.changed", "trace.follow", "position.query"],
     },
     "worker": {
-        "publish": ["$JS.API.>", "health.worker", "registry.changed"],
+        "publish": ["$JS.API.>", "health.worker", "registry.changed", "position.query"],
         "subscribe": ["_worker.>"],
     },
     "api": {

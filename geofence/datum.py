@@ -1,32 +1,26 @@
 """Datums: what a zone may be drawn in, and its one conversion to WGS-84.
 
 Terminals report WGS-84; Chinese web maps draw GCJ-02 (about 500 m east of it in Liaocheng) or BD-09. A zone states its
-datum and is converted once, when it is saved. CGCS2000 differs from WGS-84 by centimetres and is taken as equal.
-Beijing 1954 and Xi'an 1980 are refused: their public parameters are off by metres to tens of metres, so a zone would
-be wrong without anybody noticing; the surveyor's office converts them.
+datum and is converted once, when it is saved. CGCS2000 differs from WGS-84 by centimetres and is taken as equal. What
+has an EPSG code or a .prj is geofence.projections' business.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
 from math import pi
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyproj
-from pyproj.exceptions import ProjError
 
-from geofence.errors import ZoneError
+from geofence.projections import STEP_DEGREES, Conversion, from_epsg, from_wkt, identify, looks_like_wkt, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from geofence.projections import Convert, Floats
 
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Convert = Callable[[Floats, Floats], tuple[Floats, Floats]]
+__all__ = [
+    "Conversion", "bd09_to_gcj02", "bd09_to_wgs84", "conversion", "gcj02_to_bd09", "gcj02_to_wgs84", "wgs84_to_gcj02",
+]  # fmt: skip
 
 # Krasovsky 1940, which the GCJ-02 formula is built on: semi-major axis in m, first eccentricity squared.
 _AXIS_M = 6378245.0
@@ -35,42 +29,29 @@ _ECCENTRICITY2 = 0.00669342162296594323
 _ROUNDS = 6
 _BD09_X, _BD09_Y = 0.0065, 0.006
 _BD09_WAVE = pi * 3000 / 180
-# A straight edge this long on the source's plane bends by 2.5 cm at most on the WGS-84 plane (the tests measure it).
-_STEP_M = 500.0
-_STEP_DEGREES = 0.005
-_STEP_BD09_DEGREES = 0.001  # its waves are shorter
+# Shorter than the others' STEP_DEGREES, because its waves are.
+_STEP_BD09_DEGREES = 0.001
 
 _ALIASES = {"epsg:4326": "wgs84", "epsg:4490": "cgcs2000"}
-_REFUSED_DATUMS = ("beijing", "xian")
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """How one datum becomes WGS-84.
-
-    crs: its normalised name; to_wgs84: columns (x, y) in the datum's own units to columns (lon, lat) in degrees;
-    step: the longest edge, in the datum's units, that may be converted by its ends alone (None: any edge may).
-    """
-
-    crs: str
-    to_wgs84: Convert
-    step: float | None
 
 
 def conversion(crs: str) -> Conversion:
-    """The conversion from wgs84, cgcs2000, gcj02, bd09 or epsg:N (upper or lower case).
+    """The conversion from wgs84, cgcs2000, gcj02, bd09 or epsg:N (upper or lower case), or the WKT of a .prj file.
 
     Raises ZoneError: crs_unknown, or crs_refused for Beijing 1954 and Xi'an 1980.
     """
-    name = crs.strip().lower()
+    name = crs.strip()
+    name = identify(name) if looks_like_wkt(name) else name.lower()
     name = _ALIASES.get(name, name)
     known = _OWN.get(name)
     if known is not None:
         return known
-    code = re.fullmatch(r"epsg:(\d{1,6})", name)
+    if looks_like_wkt(name):
+        return from_wkt(name)
+    code = re.fullmatch(r"epsg:(\d{1,6})", name, re.ASCII)
     if code is None:
-        raise _unknown(crs)
-    return _epsg(int(code[1]))
+        raise unknown(crs)
+    return from_epsg(int(code[1]))
 
 
 def wgs84_to_gcj02(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
@@ -132,45 +113,6 @@ def _same(lon: Floats, lat: Floats) -> tuple[Floats, Floats]:
 _OWN = {
     "wgs84": Conversion("wgs84", _same, None),
     "cgcs2000": Conversion("cgcs2000", _same, None),
-    "gcj02": Conversion("gcj02", gcj02_to_wgs84, _STEP_DEGREES),
+    "gcj02": Conversion("gcj02", gcj02_to_wgs84, STEP_DEGREES),
     "bd09": Conversion("bd09", bd09_to_wgs84, _STEP_BD09_DEGREES),
 }
-
-
-@cache
-def _epsg(code: int) -> Conversion:
-    crs = f"epsg:{code}"
-    try:
-        source = pyproj.CRS.from_epsg(code)
-    except ProjError:
-        raise _unknown(crs) from None
-    datum = source.geodetic_crs.datum.name if source.geodetic_crs and source.geodetic_crs.datum else ""
-    if any(name in datum.lower() for name in _REFUSED_DATUMS):
-        raise ZoneError(
-            "crs_refused",
-            f"{crs} is on the datum {datum}, which has no public conversion to WGS-84 of known accuracy; "
-            "hand the zone in as cgcs2000",
-            f"{crs} 属于 {datum} 基准,没有公开且精度可靠的转换参数;请先转换为 CGCS2000 再导入",
-            "properties.crs",
-        )
-    if len(source.axis_info) != 2 or not (source.is_projected or source.is_geographic):
-        raise _unknown(crs)
-    # The unit's size: metres of a projected axis, radians of a geographic one.
-    unit = source.axis_info[0].unit_conversion_factor
-    step = _STEP_M / unit if source.is_projected else np.radians(_STEP_DEGREES) / unit
-    transformer = pyproj.Transformer.from_crs(source, pyproj.CRS.from_epsg(4326), always_xy=True)
-
-    def to_wgs84(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        lon, lat = transformer.transform(x, y)
-        return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-
-    return Conversion(crs, to_wgs84, float(step))
-
-
-def _unknown(crs: str) -> ZoneError:
-    return ZoneError(
-        "crs_unknown",
-        f"unknown crs {crs!r}: use wgs84, cgcs2000, gcj02, bd09 or epsg:N of a 2-D system",
-        f"不认识的坐标系 {crs!r}:可用 wgs84、cgcs2000、gcj02、bd09 或二维的 epsg:N",
-        "properties.crs",
-    )

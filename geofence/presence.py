@@ -1,159 +1,269 @@
-"""Deciding: a batch of positions against the fence, whole columns at a time. Pure: the state is read, never changed.
+"""Deciding: a batch of positions against the rules, whole columns at a time. Pure: the state is read, never changed.
 
-A row costs no Python where its set of zones is the terminal's *settled* one (state.py): outside everything for most
-machines, parked or working in the same zones for the rest. Only a terminal with a row that is not goes through the
-scalar machine (visits.py), from that row on.
+A row costs no Python where its terminal is *settled* (state.py): outside everything for most machines, parked or working
+in the same zones for the rest. Only a terminal with a row that is not goes through the scalar machine (walking.py), from
+that row on.
 
-Good fixes are judged in device-time order. A row that is not later than the terminal's last judged one is late, or a
-second report of the same second: it is stored elsewhere, counted here as unjudged, and changes nothing.
+Fixes are judged in device-time order; of several in one second, the one with the smallest fingerprint counts. A terminal
+with a row that is older than what was judged before (or than a row that arrived before it) is left alone where the row
+may change anything, and named: late.py judges it, with its history. Most late rows change nothing, and cost nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from columns.positions import Source
 from geofence.fence import FOREVER
-from geofence.state import NEVER, NO_SET, Delta, SnapshotError, State
-from geofence.visits import Change, Fix, Previous, Track, advance
-from geofence.zonesets import NOWHERE
+from geofence.grades import WORKING, ranks
+from geofence.jumps import NEVER, follow
+from geofence.state import COLUMNS, NO_SET, Delta, SnapshotError, State
+from geofence.walking import Fix, Previous, Track, advance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from columns.positions import Positions
-    from geofence.fence import Fence
-    from geofence.machines import Machines
+    from geofence.presences import Change
+    from geofence.ruleset import Ruleset
 
-__all__ = ["Decision", "Delta", "SnapshotError", "State", "decide"]
+__all__ = ["LATE_US", "Decision", "Delta", "SnapshotError", "State", "decide", "is_late"]
+
+LATE_US = 5 * 60 * 1_000_000
+"""Received - device time: an older fix does not page."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What a batch means. judged + unjudged + not_good is the number of its rows.
+    """What a batch means. judged + harmless + not_good + the rows of late terminals are its rows.
 
-    changes: by terminal, in device-time order within each; delta: for ``state.apply`` once this is committed;
-    unjudged: rows not later than the terminal's last judged fix; not_good: rows with a quality bit.
+    changes: by terminal, in device-time order within each; of a presence that changed more than once, the last counts.
+    delta: for ``state.apply`` once this is committed; late: terminals (int64) that were left alone; harmless: late rows,
+    or further ones of the same second, that change nothing; not_good: rows that may not be judged; jumped: how many of
+    the judged ones confirm nothing.
     """
 
     changes: tuple[Change, ...]
     delta: Delta
+    late: NDArray[np.int64]
     judged: int
-    unjudged: int
+    jumped: int
+    harmless: int
     not_good: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def is_late(positions: Positions) -> NDArray[np.bool_]:
+    """Which rows do not page by themselves: old at their receipt, or declared backfill."""
+    late: NDArray[np.bool_] = positions.received - positions.time > LATE_US
+    late |= positions.source == Source.BACKFILL
+    return late
+
+
+@dataclass(slots=True, eq=False)
 class _Rows:
-    """The rows to judge, by device and time. group: which of the batch's terminals; row: in the batch."""
+    """Rows of the batch by terminal and arrival. group: which of the batch's terminals; row: in the batch."""
 
     row: NDArray[np.int64]
     group: NDArray[np.int64]
     time: NDArray[np.int64]
 
+    def take(self, index: NDArray[Any]) -> _Rows:
+        return _Rows(self.row[index], self.group[index], self.time[index])
 
-def decide(state: State, fence: Fence, machines: Machines, positions: Positions) -> Decision:
+    @property
+    def begins(self) -> NDArray[np.bool_]:
+        """Where a terminal's rows begin."""
+        begins = np.ones(len(self.group), bool)
+        begins[1:] = self.group[1:] != self.group[:-1]
+        return begins
+
+
+def decide(state: State, rules: Ruleset, positions: Positions, news: NDArray[np.bool_] | None = None) -> Decision:
     """Decides the rows of many terminals of one partition, in any order, each report once.
 
-    Raises ValueError where the state was not refenced to this fence.
+    news: None where the rows have just come; else which of them have: the others are history that is gone over again, in
+    the order of device time whenever it was received, and that pages nobody.
+    Raises ValueError where the state has not adopted these rules.
     """
-    if state.generation != fence.generation:
-        raise ValueError("the state knows another fence: call state.refence(fence) first")
+    if state.rules is not rules:
+        raise ValueError("the state knows other rules: call state.adopt(rules) first")
     good = np.flatnonzero(positions.good)
-    devices, slots, rows = _in_order(state, positions, good)
-    # Terminals without a row to judge drop out; of the others, where each one's last row is.
-    ends = np.flatnonzero(np.append(rows.group[1:] != rows.group[:-1], True)) if len(rows.row) else rows.row
-    here = rows.group[ends]
-    unknown = slots[here] < 0
-    new = devices[here[unknown]]
-    slots = slots[here]
-    slots[unknown] = len(state) + np.arange(len(new))
-    known = np.where(unknown, -1, slots)
-    group = np.zeros(len(devices), np.int64)
-    group[here] = np.arange(len(here))
-    group = group[rows.group]
-
-    lon, lat = positions.lon[rows.row], positions.lat[rows.row]
-    sets = fence.locate(lon, lat)
-    settled, until = state.column("settled", known, 0), state.column("until", known, FOREVER)
-    steady = (sets == settled[group]) & (rows.time < until[group])
-    restless = np.flatnonzero(~steady)
-    changed, first = np.unique(group[restless], return_index=True)
-    begins = restless[first]
-    fixes = _fixes(positions, rows, sets, begins, ends[changed])
-    before = _before(state, known[changed], rows, group, sets, begins)
-
-    tracks: dict[int, Track] = {}
-    changes: list[Change] = []
-    for k, its_fixes, previous in zip(changed.tolist(), fixes, before, strict=True):
-        slot = int(slots[k])
-        walk = _Walk(int(devices[here[k]]), state.track(slot), int(settled[k]), int(until[k]))
-        changes += walk.over(its_fixes, previous, fence, machines)
-        tracks[slot] = walk.track
-        settled[k], until[k] = walk.settled, walk.until
-
-    delta = Delta(state.revision, new, slots, rows.time[ends], lon[ends], lat[ends], sets[ends], settled, until, tracks)
-    judged = len(rows.row)
-    return Decision(tuple(changes), delta, judged, len(good) - judged, len(positions) - len(good))
-
-
-def _in_order(
-    state: State, positions: Positions, good: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], _Rows]:
-    """The batch's terminals, their slots (-1: new), and the rows later than all judged before them."""
-    device, time = positions.device[good], positions.time[good]
-    order = np.lexsort((time, device))
-    device, time = device[order], time[order]
-    begins = np.ones(len(device), bool)
-    begins[1:] = device[1:] != device[:-1]
-    devices = device[begins]
+    keys = [positions.fingerprint[good], positions.time[good], positions.device[good]]
+    if news is None:
+        keys.insert(2, positions.received[good])
+    order = good[np.lexsort(keys)]
+    if news is not None and len(order):
+        first = np.ones(len(order), bool)
+        first[1:] = np.diff(positions.time[order]) != 0
+        first[1:] |= np.diff(positions.device[order]) != 0
+        order = order[first]
+    devices, group = np.unique(positions.device[order], return_inverse=True)
     slots = state.slots_of(devices)
-    group = np.cumsum(begins) - 1
-    later = time > state.column("time", slots, NEVER)[group]
-    later[1:] &= begins[1:] | (time[1:] != time[:-1])
-    rows = _Rows(good[order], group, time)
-    if not later.all():
-        rows = _Rows(rows.row[later], group[later], time[later])
-    return devices, slots, rows
+    rows = _Rows(order, group, positions.time[order])
+    batch = _Batch(state, rules, positions, slots, rows)
+    late, harmless = batch.put_aside_late()
+    batch.find_jumps()
+    changes, tracks = batch.walk(news)
+    here = batch.here
+    new = devices[here][slots[here] < 0]
+    taken = slots[here].copy()
+    taken[slots[here] < 0] = len(state) + np.arange(len(new))
+    delta = Delta(
+        state.revision, new, taken, {name: values[here] for name, values in batch.columns.items()},
+        {int(taken[np.searchsorted(here, k)]): track for k, track in tracks.items()},
+    )  # fmt: skip
+    return Decision(
+        tuple(changes), delta, devices[late], len(batch.rows.row), int(batch.jumped.sum()), harmless,
+        len(positions) - len(good),
+    )  # fmt: skip
 
 
-def _before(
-    state: State,
-    slots: NDArray[np.int64],
-    rows: _Rows,
-    group: NDArray[np.int64],
-    sets: NDArray[np.int32],
-    begins: NDArray[np.int64],
-) -> list[Previous]:
-    """Each walked terminal's fix before row ``begins``: in this batch, or in the state, or none."""
-    above = np.maximum(begins - 1, 0)
-    here = (begins > 0) & (group[above] == group[begins])
-    time = np.where(here, rows.time[above], state.column("time", slots, NEVER))
-    set_id = np.where(here, sets[above], state.column("set_id", slots, NOWHERE))
-    return [Previous(*each) for each in zip(time.tolist(), set_id.tolist(), strict=True)]
+class _Batch:
+    """The good rows of a batch, and the columns that their terminals will have."""
 
+    def __init__(self, state: State, rules: Ruleset, positions: Positions, slots: NDArray[np.int64], rows: _Rows):
+        self.state, self.rules, self.positions, self.slots, self.rows = state, rules, positions, slots, rows
+        self.columns = {name: state.column(name, slots) for name in COLUMNS}
+        lon, lat = positions.lon[rows.row], positions.lat[rows.row]
+        self.sets = rules.fence.locate(lon, lat)
+        self.grades = ranks(positions.status[rows.row], positions.speed[rows.row])
+        self.here = np.empty(0, np.int64)
+        self.jumped = np.empty(0, bool)
+        self.gap = np.empty(0, np.int64)
 
-def _fixes(
-    positions: Positions, rows: _Rows, sets: NDArray[np.int32], begins: NDArray[np.int64], lasts: NDArray[np.int64]
-) -> list[list[Fix]]:
-    """The rows begins[i] to lasts[i] as objects, converted all at once: numpy's price is per call."""
-    lengths = lasts - begins + 1
-    past = np.cumsum(lengths)
-    taken = np.arange(int(lengths.sum())) + np.repeat(begins - (past - lengths), lengths)
-    row = rows.row[taken]
-    columns = (
-        rows.time[taken],
-        sets[taken],
-        positions.lon[row],
-        positions.lat[row],
-        positions.received[row],
-        positions.status[row],
-        positions.speed[row],
-    )
-    fixes = [Fix(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-    return [fixes[end - length : end] for end, length in zip(past.tolist(), lengths.tolist(), strict=True)]
+    def put_aside_late(self) -> tuple[NDArray[np.int64], int]:
+        """Terminals (groups) whose rows go back in time: those that may change something, and how many rows can't.
+
+        Afterwards the rows ascend in time, terminal by terminal.
+        """
+        idle = self._drop_further_of_a_second()
+        rows, c = self.rows, self.columns
+        begins = rows.begins
+        before = np.empty(len(rows.time), np.int64)
+        before[1:] = rows.time[:-1]
+        before[begins] = c["time"][rows.group[begins]]
+        back = rows.time <= before
+        if not back.any():
+            return np.empty(0, np.int64), idle
+        disordered = np.zeros(len(self.slots), bool)
+        disordered[rows.group[back]] = True
+        suspect = np.flatnonzero(disordered[rows.group])
+        g, t = rows.group[suspect], rows.time[suspect]
+        loud = np.zeros(len(self.slots), bool)
+        loud[g[~self._quiet(suspect)]] = True
+        # Of a quiet terminal its latest row is kept, where that is later than what was known or stands in its place.
+        keep = ~disordered[rows.group]
+        calm = suspect[~loud[g]]
+        if len(calm):
+            fingerprint = self.positions.fingerprint[rows.row[calm]]
+            by_time = calm[np.lexsort((~fingerprint, rows.time[calm], rows.group[calm]))]
+            last = by_time[np.append(rows.group[by_time][1:] != rows.group[by_time][:-1], True)]
+            g, t = rows.group[last], rows.time[last]
+            smaller = self.positions.fingerprint[rows.row[last]] < c["fingerprint"][g]
+            keep[last[(t > c["time"][g]) | ((t == c["time"][g]) & smaller)]] = True
+        harmless = len(calm) - int(keep[calm].sum())
+        self._keep(np.flatnonzero(keep))
+        return np.flatnonzero(loud), idle + harmless
+
+    def _keep(self, kept: NDArray[np.int64]) -> None:
+        self.rows, self.sets, self.grades = self.rows.take(kept), self.sets[kept], self.grades[kept]
+
+    def _drop_further_of_a_second(self) -> int:
+        """Rows of the same second as the one before, whose fingerprint is greater: they count for nothing. How many."""
+        rows, c = self.rows, self.columns
+        begins = rows.begins
+        fingerprint = self.positions.fingerprint[rows.row]
+        further = np.zeros(len(rows.time), bool)
+        further[1:] = (rows.time[1:] == rows.time[:-1]) & (fingerprint[1:] >= fingerprint[:-1])
+        first = rows.group[begins]
+        further[begins] = (rows.time[begins] == c["time"][first]) & (fingerprint[begins] >= c["fingerprint"][first])
+        if further.any():
+            self._keep(np.flatnonzero(~further))
+        return int(further.sum())
+
+    def _quiet(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Rows that change nothing, whatever fixes of the stretch since ``since`` they fall between: all of these are in
+        the same set, so whether one of them jumps doesn't matter.
+        """
+        rows, c = self.rows, self.columns
+        g, t = rows.group[which], rows.time[which]
+        quiet: NDArray[np.bool_] = (self.sets[which] == c["settled"][g]) & (self.grades[which] <= c["best"][g])
+        quiet &= (t > c["since"][g]) & (t < c["until"][g])
+        later = (t > c["time"][g]) & (c["time"][g] != NEVER)
+        quiet[later] &= t[later] - c["time"][g[later]] <= c["lost"][g[later]]
+        return quiet
+
+    def find_jumps(self) -> None:
+        """Which rows jump, and how long after the fix before each is; 0 where there is none."""
+        rows, c, positions = self.rows, self.columns, self.positions
+        first = rows.group[rows.begins]
+        last = c["time"][first], c["lon"][first], c["lat"][first]
+        lon, lat = positions.lon[rows.row], positions.lat[rows.row]
+        self.jumped, self.gap = follow(rows.begins, rows.time, lon, lat, positions.speed[rows.row], last)
+
+    def walk(self, news: NDArray[np.bool_] | None) -> tuple[list[Change], dict[int, Track]]:
+        """Judges the rows; changes, and the tracks of terminals (groups) that were not settled all the way."""
+        rows, c = self.rows, self.columns
+        begins = rows.begins
+        ends = np.append(begins[1:], True) if len(begins) else begins
+        self.here = here = rows.group[ends]
+        before = np.empty_like(rows.time)
+        before[1:] = rows.time[:-1]
+        before[begins] = c["time"][rows.group[begins]]
+        before_set = np.empty_like(self.sets)
+        before_set[1:] = self.sets[:-1]
+        before_set[begins] = c["set_id"][rows.group[begins]]
+        fresh = before == NEVER
+        c["since"][rows.group[fresh]] = rows.time[fresh]
+        g = rows.group
+        steady = (self.sets == c["settled"][g]) & (rows.time < c["until"][g])
+        steady &= (self.grades <= c["best"][g]) & (self.gap <= c["lost"][g])
+        restless = np.flatnonzero(~steady)
+        changed, first = np.unique(g[restless], return_index=True)
+        lon, lat = self.positions.lon[rows.row], self.positions.lat[rows.row]
+        now: dict[str, NDArray[Any]] = {
+            "time": rows.time, "lon": lon, "lat": lat, "set_id": self.sets,
+            "fingerprint": self.positions.fingerprint[rows.row], "heard": self.positions.received[rows.row],
+        }  # fmt: skip
+        for name, column in now.items():
+            c[name][here] = column[ends]
+        if not len(changed):
+            return [], {}
+        starts = restless[first]
+        stops = np.flatnonzero(ends)[np.searchsorted(here, changed)]
+        fixes = self._fixes(starts, stops, news)
+        found: list[Change] = []
+        tracks: dict[int, Track] = {}
+        priors = zip(before[starts].tolist(), before_set[starts].tolist(), strict=True)
+        for k, its_fixes, (time, set_id) in zip(changed.tolist(), fixes, priors, strict=True):
+            walk = _Walk(
+                int(self.positions.device[rows.row[stops[np.searchsorted(changed, k)]]]),
+                self.state.track(int(self.slots[k])), *(int(c[name][k]) for name in _Walk.COLUMNS),
+            )  # fmt: skip
+            found += walk.over(its_fixes, Previous(None if time == NEVER else time, set_id), self.rules)
+            tracks[k] = walk.track
+            for name in _Walk.COLUMNS:
+                c[name][k] = getattr(walk, name)
+        return found, tracks
+
+    def _fixes(
+        self, starts: NDArray[np.int64], stops: NDArray[np.int64], news: NDArray[np.bool_] | None
+    ) -> list[list[Fix]]:
+        """The rows starts[i] to stops[i] as objects, converted all at once: numpy's price is per call."""
+        lengths = stops - starts + 1
+        past = np.cumsum(lengths)
+        taken = np.arange(int(lengths.sum())) + np.repeat(starts - (past - lengths), lengths)
+        row, positions = self.rows.row[taken], self.positions
+        columns = (
+            self.rows.time[taken], self.sets[taken], positions.lon[row], positions.lat[row], positions.received[row],
+            positions.speed[row], self.grades[taken], self.jumped[taken], is_late(positions)[row],
+            np.ones(len(row), bool) if news is None else news[row],
+        )  # fmt: skip
+        fixes = [Fix(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+        return [fixes[end - length : end] for end, length in zip(past.tolist(), lengths.tolist(), strict=True)]
 
 
 @dataclass(slots=True)
@@ -164,15 +274,28 @@ class _Walk:
     track: Track
     settled: int
     until: int
+    lost: int
+    best: int
+    since: int
 
-    def over(self, fixes: list[Fix], before: Previous, fence: Fence, machines: Machines) -> list[Change]:
+    COLUMNS = ("settled", "until", "lost", "best", "since")
+
+    def over(self, fixes: list[Fix], before: Previous, rules: Ruleset) -> list[Change]:
         changes: list[Change] = []
         for fix in fixes:
-            if fix.set_id != self.settled or fix.time >= self.until:
-                self.track, found = advance(self.device, self.track, before, fix, fence, machines)
+            gap = 0 if before.time is None else fix.time - before.time
+            steady = fix.set_id == self.settled and fix.time < self.until and fix.grade <= self.best
+            if not steady or gap > self.lost:
+                self.track, found = advance(self.device, self.track, before, fix, rules)
                 changes += found
-                self.settled, self.until = NO_SET, FOREVER
-                if self.track.settled:
-                    self.settled, self.until = fix.set_id, fence.unchanged_until(fix.set_id, fix.time)
+                self._settle(fix, rules)
             before = Previous(fix.time, fix.set_id)
         return changes
+
+    def _settle(self, fix: Fix, rules: Ruleset) -> None:
+        self.since = fix.time
+        if not self.track.settled:
+            self.settled, self.until, self.lost, self.best = NO_SET, FOREVER, FOREVER, WORKING
+            return
+        self.settled, self.lost, self.best = fix.set_id, self.track.lost, self.track.best
+        self.until = min(self.track.until, rules.fence.unchanged_until(fix.set_id, fix.time))

@@ -7,8 +7,8 @@ on one side of the border with all its points, and one test of one of its points
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, radians
-from typing import TYPE_CHECKING, Any
+from math import ceil, cos, radians
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import shapely
@@ -16,7 +16,11 @@ import shapely
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Bounds = tuple[float, float, float, float]
+    from geofence.crossings import Bands
+
+    Bounds: TypeAlias = tuple[float, float, float, float]
+    Window: TypeAlias = tuple[int, int, int, int]
+    """Lattice cells (y0, x0, y1, x1), the last two exclusive."""
 
 SIDE_BITS = 3
 SIDE = 1 << SIDE_BITS
@@ -30,6 +34,9 @@ _FAT = 1e-6
 _BORDER = 2
 _CELL_M = 100.0
 _MOST_CELLS = 2048
+# A lattice that grew may be this long before all is compiled afresh with larger cells.
+_MOST_GROWN = 3072
+_ROOM = 16
 _DEGREE_M = 111_320.0
 
 
@@ -67,6 +74,32 @@ class Lattice:
             and (north - self.south) * self.ky <= self.ny * SIDE - room
         )
 
+    def grown(self, bounds: Bounds) -> Lattice | None:
+        """The same lattice with as many whole cells more on each side as these bounds need; None if that is too many.
+
+        What was laid on cells stays right: a corner moved by whole cells is wrong by rounding only, far below _FAT.
+        """
+        if self.holds(bounds):
+            return self
+        west, south, east, north = bounds
+        left = max(ceil((self.west - west) * self.kx / SIDE), 0)
+        low = max(ceil((self.south - south) * self.ky / SIDE), 0)
+        right = max(ceil((east - self.west) * self.kx / SIDE) - self.nx, 0)
+        high = max(ceil((north - self.south) * self.ky / SIDE) - self.ny, 0)
+        # Room on the sides that grow for more of the same, and for the empty border.
+        left, low, right, high = (n and n + _BORDER + _ROOM for n in (left, low, right, high))
+        wide, tall = self.nx + left + right, self.ny + low + high
+        if max(wide, tall) > _MOST_GROWN:
+            return None
+        grown = Lattice(
+            self.west - left * SIDE / self.kx, self.south - low * SIDE / self.ky, self.kx, self.ky, wide, tall
+        )
+        return grown if grown.holds(bounds) else None
+
+    def offset(self, other: Lattice) -> tuple[int, int]:
+        """The cell (y, x) of this lattice at which the other one, that it was grown from, begins."""
+        return round((other.south - self.south) * self.ky / SIDE), round((other.west - self.west) * self.kx / SIDE)
+
     def centres(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Longitudes and latitudes of sub-cells' centres."""
         lon = (x.astype(np.float64) + 0.5) / self.kx + self.west
@@ -87,15 +120,15 @@ class Raster:
     subcells: NDArray[np.uint8]
 
     @property
-    def window(self) -> tuple[int, int, int, int]:
-        """Lattice cells (y0, x0, y1, x1), the last two exclusive."""
+    def window(self) -> Window:
         high, wide = self.cells.shape
         return self.y, self.x, self.y + high, self.x + wide
 
 
-def rasterize(shape: shapely.Geometry, lattice: Lattice) -> Raster:
-    """The raster of a valid polygon that the lattice holds. Prepares the shape as a side effect (faster tests)."""
-    shapely.prepare(shape)
+def rasterize(shape: Bands, lattice: Lattice) -> Raster | None:
+    """The raster of a valid polygon that the lattice holds; None for no shape."""
+    if shape.shape is None:
+        return None
     x, y = _edge_subcells(shape, lattice)
     left, low = (int(x.min()) >> SIDE_BITS) - 1, (int(y.min()) >> SIDE_BITS) - 1
     wide, high = (int(x.max()) >> SIDE_BITS) + 2 - left, (int(y.max()) >> SIDE_BITS) + 2 - low
@@ -116,14 +149,13 @@ def rasterize(shape: shapely.Geometry, lattice: Lattice) -> Raster:
     return Raster(low, left, cells, subcells.reshape(len(edge_cells), SIDE * SIDE))
 
 
-def _edge_subcells(shape: shapely.Geometry, lattice: Lattice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _edge_subcells(shape: Bands, lattice: Lattice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The sub-cells that any edge may touch, with repeats: edges are cut into pieces shorter than a sub-cell along
     both axes, and such a piece touches at most the four sub-cells at its bounding box's corners.
     """
-    points, ring = shapely.get_coordinates(shapely.get_rings(shapely.get_parts(shape)), return_index=True)
-    points = (points - (lattice.west, lattice.south)) * (lattice.kx, lattice.ky)
-    joined = ring[1:] == ring[:-1]
-    start, along = points[:-1][joined], np.diff(points, axis=0)[joined]
+    points = (shape.points - (lattice.west, lattice.south)) * (lattice.kx, lattice.ky)
+    start = points[shape.first]
+    along = points[shape.first + 1] - start
     pieces = (np.abs(along).max(axis=1) * 1.02).astype(np.int64) + 1
     total = int(pieces.sum())
     nth = np.arange(total) - np.repeat(np.cumsum(pieces) - pieces, pieces)
@@ -137,7 +169,7 @@ def _edge_subcells(shape: shapely.Geometry, lattice: Lattice) -> tuple[NDArray[n
     return x, y
 
 
-def _fill_cells(cells: NDArray[np.uint8], shape: Any, lattice: Lattice, left: int, low: int) -> None:
+def _fill_cells(cells: NDArray[np.uint8], shape: Bands, lattice: Lattice, left: int, low: int) -> None:
     """Decides every cell that is not EDGE. Free cells that follow each other have one answer; runs go on from the end
     of a row to the start of the next, which are both in the margin, outside.
     """
@@ -146,11 +178,11 @@ def _fill_cells(cells: NDArray[np.uint8], shape: Any, lattice: Lattice, left: in
     row, column = np.divmod(first, cells.shape[1])
     middle = SIDE // 2
     lon, lat = lattice.centres((column + left) * SIDE + middle, (row + low) * SIDE + middle)
-    _spread(flat, first, shapely.intersects_xy(shape, lon, lat))
+    _spread(flat, first, shapely.intersects_xy(shape.shape, lon, lat))
 
 
 def _fill_subcells(
-    blocks: NDArray[np.uint8], shape: Any, lattice: Lattice, x: NDArray[np.int64], y: NDArray[np.int64]
+    blocks: NDArray[np.uint8], shape: Bands, lattice: Lattice, x: NDArray[np.int64], y: NDArray[np.int64]
 ) -> None:
     """Decides every sub-cell that is not EDGE, run by run within the rows; (x, y): each block's first sub-cell."""
     free = blocks != EDGE
@@ -159,7 +191,7 @@ def _fill_subcells(
     first = np.flatnonzero(starts)
     block, place = np.divmod(first, SIDE * SIDE)
     lon, lat = lattice.centres(x[block] + (place & (SIDE - 1)), y[block] + (place >> SIDE_BITS))
-    _spread(blocks.reshape(-1), first, shapely.intersects_xy(shape, lon, lat))
+    _spread(blocks.reshape(-1), first, shapely.intersects_xy(shape.shape, lon, lat))
 
 
 def _spread(flat: NDArray[np.uint8], first: NDArray[np.int64], inside: NDArray[np.bool_]) -> None:

@@ -1,12 +1,17 @@
 """State: what one partition remembers between batches. Columns for every terminal, objects only for those near zones.
 
-    column    per terminal: its last judged fix, and the *settled* set
-    settled   the set of zones at which another fix changes nothing but times, -1 where there is none
-    until     device time up to which that holds: then a zone of the set comes into or goes out of force
-    tracks    the terminals that have a stay or a visit, by slot
+    column            per terminal
+    time, lon, lat,
+    fingerprint       its last good fix
+    heard             when that was received
+    set_id            the set of zones there
+    settled           the set at which another fix changes nothing but times, -1 where there is none
+    until, lost, best ... before this device time, no longer after the last one, with a grade no higher
+    since             the fix since which it has been settled so: a late fix after it changes nothing either
+    tracks            the terminals that have a stay, by slot
 
-A State changes by apply(delta), after the decision was committed, and by refence(fence). Set ids mean something only to
-the fence that gave them, so they are not in a snapshot: a loaded state must be refenced before it is used.
+A State changes by apply(delta), after the decision was committed, and by adopt(ruleset). Set ids mean something only to
+the fence that gave them, so they are not in a snapshot: a loaded state must adopt a ruleset before it is used.
 """
 
 from __future__ import annotations
@@ -14,32 +19,37 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geofence.changes import Cause
 from geofence.fence import FOREVER
+from geofence.grades import WORKING, Grade
+from geofence.jumps import NEVER
+from geofence.presences import Cause, End, Presence
 from geofence.stays import Stay
-from geofence.visits import NO_TRACK, Track, Visit
+from geofence.walking import NO_TRACK, Previous, Track
+from geofence.zonesets import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from geofence.fence import Fence
+    from columns.positions import Positions
+    from geofence.ruleset import Ruleset
 
 NO_SET = -1
-NEVER = -(2**63)
-"""Earlier than any device time, us."""
 
 _MAGIC = b"LZS1"
-_VERSION = 1
+_VERSION = 4
 _PREFIX = struct.Struct("<4sII")  # magic, CRC-32 of the rest, length of the header
-_COLUMNS = {"time": "<i8", "lon": "<f8", "lat": "<f8", "set_id": "<i4", "settled": "<i4", "until": "<i8"}
-_SAVED = ("device", "time", "lon", "lat")
+COLUMNS = {
+    "time": "<i8", "lon": "<f8", "lat": "<f8", "fingerprint": "<i8", "heard": "<i8", "set_id": "<i4", "settled": "<i4", "until": "<i8", "lost": "<i8", "best": "<u1", "since": "<i8",
+}  # fmt: skip
+_ABSENT = {"time": NEVER, "until": FOREVER, "lost": FOREVER, "best": WORKING, "since": NEVER}
+_SAVED = ("device", "time", "lon", "lat", "fingerprint", "heard", "since")
 
 
 class SnapshotError(ValueError):
@@ -51,32 +61,27 @@ class Delta:
     """What a decision does to the state that it was made on (``revision``).
 
     new: int64, terminals to add, which take the next slots in order; slots: int64, the terminals that have a later fix
-    now, with their columns; tracks: by slot, what replaces a terminal's track.
+    now; columns: what they are then, by the names above; tracks: by slot, what replaces a terminal's track.
     """
 
     revision: int
     new: NDArray[np.int64]
     slots: NDArray[np.int64]
-    time: NDArray[np.int64]
-    lon: NDArray[np.float64]
-    lat: NDArray[np.float64]
-    set_id: NDArray[np.int32]
-    settled: NDArray[np.int32]
-    until: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
     tracks: dict[int, Track]
 
 
 class State:
-    """Empty, and without a fence: call ``refence`` before the first decision."""
+    """Empty, and without rules: call ``adopt`` before the first decision."""
 
     def __init__(self) -> None:
-        self.generation = 0
-        """The fence that set ids are of; 0: none yet."""
+        self.rules: Ruleset | None = None
+        """Set ids are of its fence."""
         self.revision = 0
         """Changes with every change, so that a delta meets the state that it was made on."""
         self.device = np.empty(0, np.int64)
         self.tracks: dict[int, Track] = {}
-        self._columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in _COLUMNS.items()}
+        self._columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
         self._sorted = np.empty(0, np.int64)
         self._order = np.empty(0, np.int64)
 
@@ -84,12 +89,12 @@ class State:
         """The number of terminals known."""
         return len(self.device)
 
-    def column(self, name: str, slots: NDArray[np.int64], absent: int) -> NDArray[Any]:
-        """A column's values at slots; ``absent`` where the slot is -1."""
+    def column(self, name: str, slots: NDArray[np.int64]) -> NDArray[Any]:
+        """A column's values at slots; where the slot is -1, those of a terminal of which nothing is known."""
         known = slots >= 0
         if known.all():
             return self._columns[name][slots]
-        out = np.full(len(slots), absent, _COLUMNS[name])
+        out = np.full(len(slots), _ABSENT.get(name, 0), COLUMNS[name])
         out[known] = self._columns[name][slots[known]]
         return out
 
@@ -104,19 +109,29 @@ class State:
     def track(self, slot: int) -> Track:
         return self.tracks.get(slot, NO_TRACK)
 
-    def refence(self, fence: Fence) -> None:
-        """Takes a newly compiled fence: every terminal with a stay is judged anew from its next fix. Free where it is
-        the same one.
+    def adopt(self, rules: Ruleset) -> None:
+        """Takes new rules: every terminal with a stay is judged anew from its next fix on, never for what was before.
+        Free where they are the same ones.
         """
-        if fence.generation == self.generation:
+        if rules is self.rules:
             return
-        self.generation = fence.generation
         self.revision += 1
         columns = self._columns
-        columns["set_id"][:] = fence.locate(columns["lon"], columns["lat"])
-        columns["settled"][:] = 0
-        columns["settled"][list(self.tracks)] = NO_SET
-        columns["until"][:] = FOREVER
+        anew = np.zeros(len(self), bool)
+        if self.rules is None or self.rules.fence is not rules.fence:
+            anew |= columns["set_id"] != NOWHERE
+            columns["set_id"][:] = rules.fence.locate(columns["lon"], columns["lat"])
+            columns["set_id"][columns["time"] == NEVER] = NOWHERE
+            anew |= columns["set_id"] != NOWHERE
+            columns["settled"][:] = NOWHERE
+            columns["until"][:], columns["lost"][:], columns["best"][:] = FOREVER, FOREVER, WORKING
+        self.rules = rules
+        slots = list(self.tracks)
+        columns["settled"][slots] = NO_SET
+        anew[slots] = True
+        columns["since"][anew] = columns["time"][anew]
+        time = columns["time"]
+        self.tracks = {slot: _from_next_fix(track, int(time[slot])) for slot, track in self.tracks.items()}
 
     def apply(self, delta: Delta) -> None:
         """Takes a decision in. Raises ValueError where it was made on another state than this one is now."""
@@ -125,13 +140,50 @@ class State:
         self.revision += 1
         if len(delta.new):
             self._add(delta.new)
-        for name in _COLUMNS:
-            self._columns[name][delta.slots] = getattr(delta, name)
+        for name, values in delta.columns.items():
+            self._columns[name][delta.slots] = values
         for slot, track in delta.tracks.items():
-            if track.stays or track.visits:
+            if track.stays:
                 self.tracks[slot] = track
             else:
                 self.tracks.pop(slot, None)
+
+    def silent(self, now: int) -> dict[int, Previous]:
+        """Terminals (slots) that are in a zone, and of which nothing was heard for longer than it allows, with their last
+        fix. now: us UTC, while reports come in as they are sent: what waits in a log was not heard.
+        """
+        slots = np.fromiter(self.tracks, np.int64, len(self.tracks))
+        heard = self._columns["heard"][slots]
+        return {
+            slot: Previous(int(self._columns["time"][slot]), int(self._columns["set_id"][slot]))
+            for slot, at in zip(slots.tolist(), heard.tolist(), strict=True)
+            if now - at > self.tracks[slot].lost
+            and any(stay.presence is not None and not stay.silent for stay in self.tracks[slot].stays.values())
+        }
+
+    def silence(self, tracks: Mapping[int, Track]) -> None:
+        """Takes in, by slot, tracks that fell silent, once that is committed."""
+        self.revision += 1
+        self.tracks |= tracks
+        self._columns["settled"][list(tracks)] = NO_SET
+
+    def take_over(self, other: State) -> None:
+        """Takes what another state, under the same rules, knows of its one terminal, in place of what this one knew."""
+        if other.rules is not self.rules or len(other) != 1:
+            raise ValueError("the state of one terminal, under the same rules")
+        self.revision += 1
+        if self.slots_of(other.device)[0] < 0:
+            self._add(other.device)
+        slot = int(self.slots_of(other.device)[0])
+        for name, column in self._columns.items():
+            column[slot] = other._columns[name][0]
+        self.tracks.pop(slot, None)
+        if other.tracks:
+            self.tracks[slot] = other.track(0)
+
+    def track_json(self, slot: int = 0, track: Track | None = None) -> tuple[int, Any]:
+        """As ``records``, of one terminal; of the track that it will have, where that is given."""
+        return int(self.device[slot]), _track_to_json(self.track(slot) if track is None else track)
 
     def records(self, delta: Delta) -> list[tuple[int, Any]]:
         """(device, track as JSON, None where it is empty) of every track that ``delta`` changes: what is stored of it."""
@@ -141,41 +193,52 @@ class State:
             for slot, track in delta.tracks.items()
         ]
 
-    def recall(
-        self, devices: NDArray[np.int64], times: NDArray[np.int64], lon: NDArray[np.float64], lat: NDArray[np.float64]
-    ) -> None:
-        """Takes good fixes in, one per terminal, as its last judged ones where they are later; decides nothing.
+    def recall(self, positions: Positions) -> None:
+        """Takes in reports that were decided before, of any terminals; decides nothing. Those that are older than what is
+        known are passed over.
 
-        For a new owner, which has the tracks from where they are stored; afterwards the state must be refenced.
+        For a new owner, which has the tracks from where they are stored; afterwards the state must adopt rules.
         """
-        fresh = devices[self.slots_of(devices) < 0]
+        good = np.flatnonzero(positions.good)
+        rows = good[np.lexsort((positions.fingerprint[good], positions.time[good], positions.device[good]))]
+        device, time = positions.device[rows], positions.time[rows]
+        first = np.ones(len(rows), bool)  # of several in one second
+        first[1:] = (device[1:] != device[:-1]) | (time[1:] != time[:-1])
+        fresh = np.unique(device[self.slots_of(device) < 0])
         if len(fresh):
             self._add(fresh)
-        slots = self.slots_of(devices)
-        later = times > self._columns["time"][slots]
-        for name, values in (("time", times), ("lon", lon), ("lat", lat)):
-            self._columns[name][slots[later]] = values[later]
-        self._forget_fence()
+        slots, c = self.slots_of(device), self._columns
+        later = time > c["time"][slots]
+        later |= (time == c["time"][slots]) & (positions.fingerprint[rows] < c["fingerprint"][slots])
+        kept = np.flatnonzero(first & later)
+        rows, time, slots = rows[kept], time[kept], slots[kept]
+        lon, lat = positions.lon[rows], positions.lat[rows]
+        # Of several values for one slot numpy keeps the last, which is the latest.
+        for name, values in (("time", time), ("lon", lon), ("lat", lat), ("fingerprint", positions.fingerprint[rows])):
+            c[name][slots] = values
+        c["since"][slots], c["heard"][slots] = time, positions.received[rows]
+        self._forget_rules()
 
     def replace_tracks(self, tracks: Mapping[int, Any]) -> None:
-        """All tracks, device -> JSON as `records` gave it, instead of those that are here; then refence."""
+        """All tracks, device -> JSON as `records` gave it, instead of those that are here; then adopt."""
         devices = np.fromiter(tracks, np.int64, len(tracks))
         fresh = devices[self.slots_of(devices) < 0]
         if len(fresh):
             self._add(fresh)
         slots = self.slots_of(devices).tolist()
         self.tracks = {slot: _track_from_json(track) for slot, track in zip(slots, tracks.values(), strict=True)}
-        self._forget_fence()
+        self._forget_rules()
 
-    def _forget_fence(self) -> None:
-        self.generation = 0
+    def _forget_rules(self) -> None:
+        self.rules = None
         self.revision += 1
 
     def _add(self, devices: NDArray[np.int64]) -> None:
         """Terminals are added once each, so the columns are simply copied to their new length."""
         self.device = np.concatenate([self.device, devices])
         for name, column in self._columns.items():
-            self._columns[name] = np.concatenate([column, np.zeros(len(devices), column.dtype)])
+            fill = np.full(len(devices), _ABSENT.get(name, 0), column.dtype)
+            self._columns[name] = np.concatenate([column, fill])
         self._order = np.argsort(self.device, kind="stable")
         self._sorted = self.device[self._order]
 
@@ -193,7 +256,7 @@ class State:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> State:
-        """The state of a snapshot, without a fence. Raises SnapshotError."""
+        """The state of a snapshot, without rules. Raises SnapshotError."""
         if len(data) < _PREFIX.size:
             raise SnapshotError("a snapshot is longer than this")
         magic, crc, size = _PREFIX.unpack_from(data)
@@ -211,8 +274,7 @@ class State:
             raise SnapshotError(f"snapshot version {header['v']}, not {_VERSION}")
         state, n = cls(), header["n"]
         saved = {
-            name: np.frombuffer(columns, _COLUMNS.get(name, "<i8"), n, 8 * n * i).copy()
-            for i, name in enumerate(_SAVED)
+            name: np.frombuffer(columns, COLUMNS.get(name, "<i8"), n, 8 * n * i).copy() for i, name in enumerate(_SAVED)
         }
         state._add(saved.pop("device"))
         state._columns.update(saved)
@@ -220,18 +282,44 @@ class State:
         return state
 
 
+def _from_next_fix(track: Track, judged: int) -> Track:
+    """The same stays, to be judged anew by the first fix after ``judged``."""
+    return Track({
+        zone: stay if stay.presence is None else replace(stay, until=min(stay.until, judged + 1))
+        for zone, stay in track.stays.items()
+    })  # fmt: skip
+
+
 def _track_to_json(track: Track) -> list[Any] | None:
-    if not (track.stays or track.visits):
+    if not track.stays:
         return None
-    return [[_row(stay) for stay in track.stays.values()], [_row(visit) for visit in track.visits]]
+    stays = []
+    for stay in track.stays.values():
+        fields = _row(stay)
+        fields[_PRESENCE] = None if stay.presence is None else _row(stay.presence)
+        stays.append(fields)
+    return stays
 
 
 def _track_from_json(record: list[Any]) -> Track:
-    stays, visits = record
-    read = [Stay(zone, Cause(cause), *rest) for zone, cause, *rest in stays]
-    return Track({stay.zone: stay for stay in read}, tuple(Visit(*each) for each in visits))
+    stays = {}
+    for fields in record:
+        values = dict(zip(Stay.__slots__, fields, strict=True))
+        presence = values["presence"]
+        values |= {"cause": Cause(values["cause"]), "presence": None if presence is None else _presence(presence)}
+        stays[values["zone"]] = Stay(**values)
+    return Track(stays)
 
 
-def _row(value: Stay | Visit) -> list[Any]:
+def _presence(fields: list[Any]) -> Presence:
+    values = dict(zip(Presence.__slots__, fields, strict=True))
+    values |= {"cause": Cause(values["cause"]), "grade": Grade(values["grade"])}
+    return Presence(**{**values, "end": None if values["end"] is None else End(values["end"])})
+
+
+_PRESENCE = Stay.__slots__.index("presence")
+
+
+def _row(value: Stay | Presence) -> list[Any]:
     """The fields in order; dataclasses.astuple would copy each one deeply, at eight times the price."""
     return [getattr(value, name) for name in value.__slots__]

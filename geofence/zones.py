@@ -1,41 +1,44 @@
 """Zones: a GeoJSON Feature in, a checked draft out, and the published Zone that the fence is compiled from.
 
 A Feature's geometry is validated as it was drawn, densified, and converted to WGS-84 once; both shapes are kept.
-An invalid shape is refused with its reason and place; geofence.polygons.repair_preview offers a repair for a person
-to look at, and nothing here ever applies one.
+An invalid shape is refused with its reason and place; geofence.repairs offers a repair for a person to look at, and
+nothing here ever applies one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
 import shapely
 
 from geofence.datum import Conversion, conversion
 from geofence.errors import ZoneError
-from geofence.polygons import MAX_VERTICES, check_valid, read_polygons, repair_preview
+from geofence.feature_values import bad, choice, missing, number, text, time
+from geofence.placing import to_wgs84
+from geofence.polygons import read_polygons
 from geofence.rules import Rule, parse_rules, rules_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Tier", "UnknownPolicy", "Zone", "ZoneDraft", "ZoneError", "parse_feature", "repair_preview"]
+__all__ = [
+    "SlowTerminals", "Tier", "UnknownPolicy", "Zone", "ZoneDraft", "ZoneError", "parse_feature",
+]  # fmt: skip
 
 Tier = Literal["core", "general"]
 UnknownPolicy = Literal["record", "alarm"]
+SlowTerminals = Literal["ask", "one_fix", "wait"]
 
 DEFAULT_GUARD_M = 30.0
 DEFAULT_HALO_M = 30.0
 # A guard or halo wider than this is a mistake in the unit, not a tolerance for GNSS noise.
 MAX_BUFFER_M = 1000.0
-
-# Where the GCJ-02 formula is meant to hold; a zone outside it was handed in with the wrong crs or order of axes.
-_WEST, _SOUTH, _EAST, _NORTH = 72.004, 0.8293, 137.8347, 55.8271
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DEFAULT_MERGE_S = 600.0
+DEFAULT_LOST_S = 1800.0
+DEFAULT_LOST_MERGE_S = 43_200.0
+# A visit that is held open for longer than a month is a mistake in the unit.
+MAX_HOLD_S = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +47,10 @@ class Zone:
 
     geometry: shapely Polygon or MultiPolygon, degrees WGS-84; guard_m: metres inside the border that confirm an entry;
     halo_m: metres outside it that a machine must leave; unknown_policy: what a machine of unknown stage is;
-    valid_from, valid_to: int64 us UTC, [from, to), None is open.
+    valid_from, valid_to: int64 us UTC, [from, to), None is open; merge_s: who is back within this long after leaving
+    is on the same visit; lost_s: a longer gap between fixes inside ends a presence as a loss of signal; lost_merge_s:
+    who is seen inside again within this long after such a loss is on the same visit; slow_terminals: what a single
+    inner fix means where a terminal's fixes are more than 30 s apart.
     """
 
     id: int
@@ -60,6 +66,10 @@ class Zone:
     valid_from: int | None = None
     valid_to: int | None = None
     doc_no: str | None = None
+    merge_s: float = DEFAULT_MERGE_S
+    lost_s: float = DEFAULT_LOST_S
+    lost_merge_s: float = DEFAULT_LOST_MERGE_S
+    slow_terminals: SlowTerminals = "ask"
 
     def counts_at(self, time: int) -> bool:
         """Whether the zone is in force at a device time (us UTC)."""
@@ -80,7 +90,7 @@ class ZoneDraft:
     """A Feature that passed every check.
 
     source: the GeoJSON geometry as it was handed in, in ``crs``; geometry: shapely, degrees WGS-84, densified where
-    the conversion bends straight edges; times: int64 us UTC or None.
+    the conversion bends straight edges; times: int64 us UTC or None; the other fields are those of Zone.
     """
 
     name: str
@@ -96,6 +106,10 @@ class ZoneDraft:
     valid_from: int | None
     valid_to: int | None
     doc_no: str | None
+    merge_s: float
+    lost_s: float
+    lost_merge_s: float
+    slow_terminals: SlowTerminals
 
     def to_wgs84_geojson(self) -> dict[str, Any]:
         """The WGS-84 geometry as a GeoJSON geometry object (longitude, latitude), every digit kept."""
@@ -108,7 +122,8 @@ class ZoneDraft:
         """The zone that this draft becomes."""
         return Zone(
             zone_id, version, self.name, self.district, self.tier, self.geometry, self.rules, self.guard_m,
-            self.halo_m, self.unknown_policy, self.valid_from, self.valid_to, self.doc_no,
+            self.halo_m, self.unknown_policy, self.valid_from, self.valid_to, self.doc_no, self.merge_s, self.lost_s,
+            self.lost_merge_s, self.slow_terminals,
         )  # fmt: skip
 
 
@@ -124,72 +139,37 @@ def parse_feature(feature: object, crs: str | None = None) -> ZoneDraft:
     if not isinstance(properties, dict):
         raise ZoneError("feature", "the Feature has no properties", "Feature 没有 properties", "properties")
     if properties.get("rules") is None:
-        raise _missing("rules", "; write [] for a zone that bans nothing", ";不禁止任何机械时写 []")
-    name, district = _text(properties, "name"), _text(properties, "district")
+        raise missing("rules", "; write [] for a zone that bans nothing", ";不禁止任何机械时写 []")
+    name, district = text(properties, "name"), text(properties, "district")
     datum = _datum(properties.get("crs"), crs)
-    valid_from, valid_to = _time(properties, "valid_from"), _time(properties, "valid_to")
+    valid_from, valid_to = time(properties, "valid_from"), time(properties, "valid_to")
     if valid_from is not None and valid_to is not None and valid_to <= valid_from:
-        raise _bad("valid_to", "must be later than valid_from", "须晚于 valid_from")
+        raise bad("valid_to", "must be later than valid_from", "须晚于 valid_from")
     source = read_polygons(feature.get("geometry"))
     return ZoneDraft(
         name=name,
         district=district,
-        tier=cast("Tier", _choice(properties, "tier", ("general", "core"))),
+        tier=cast("Tier", choice(properties, "tier", ("general", "core"))),
         crs=datum.crs,
         source=feature["geometry"],
-        geometry=_to_wgs84(source, datum),
+        geometry=to_wgs84(source, datum),
         rules=parse_rules(properties["rules"]),
-        guard_m=_metres(properties, "guard_m", DEFAULT_GUARD_M),
-        halo_m=_metres(properties, "halo_m", DEFAULT_HALO_M),
-        unknown_policy=cast("UnknownPolicy", _choice(properties, "unknown_policy", ("record", "alarm"))),
+        guard_m=number(properties, "guard_m", DEFAULT_GUARD_M, MAX_BUFFER_M, "m", "米"),
+        halo_m=number(properties, "halo_m", DEFAULT_HALO_M, MAX_BUFFER_M, "m", "米"),
+        unknown_policy=cast("UnknownPolicy", choice(properties, "unknown_policy", ("record", "alarm"))),
         valid_from=valid_from,
         valid_to=valid_to,
-        doc_no=_text(properties, "doc_no") if properties.get("doc_no") is not None else None,
+        doc_no=text(properties, "doc_no") if properties.get("doc_no") is not None else None,
+        merge_s=number(properties, "merge_s", DEFAULT_MERGE_S, MAX_HOLD_S, "s", "秒"),
+        lost_s=number(properties, "lost_s", DEFAULT_LOST_S, MAX_HOLD_S, "s", "秒"),
+        lost_merge_s=number(properties, "lost_merge_s", DEFAULT_LOST_MERGE_S, MAX_HOLD_S, "s", "秒"),
+        slow_terminals=cast("SlowTerminals", choice(properties, "slow_terminals", ("ask", "one_fix", "wait"))),
     )
-
-
-def _to_wgs84(source: shapely.Geometry, datum: Conversion) -> shapely.Polygon | shapely.MultiPolygon:
-    dense = source
-    if datum.step is not None:
-        if shapely.length(source) / datum.step > MAX_VERTICES:
-            raise _out_of_range("the shape is too large for its crs", "图形过大,与所选坐标系不符")
-        dense = shapely.segmentize(source, datum.step)
-        if shapely.get_num_coordinates(dense) > MAX_VERTICES:
-            raise _out_of_range("the shape has too many vertices once densified", "加密后顶点过多")
-    else:
-        _check_range(dense)
-    with np.errstate(invalid="ignore"):  # a projection answers inf where it has no answer; the range check says so
-        geometry = shapely.transform(dense, lambda points: np.column_stack(datum.to_wgs84(points[:, 0], points[:, 1])))
-    _check_range(geometry)
-    check_valid(geometry)
-    return geometry
-
-
-def _check_range(geometry: shapely.Geometry) -> None:
-    points = shapely.get_coordinates(geometry)
-    lon, lat = points[:, 0], points[:, 1]
-    inside = (lon >= _WEST) & (lon <= _EAST) & (lat >= _SOUTH) & (lat <= _NORTH)
-    if inside.all():
-        return
-    worst = int(np.argmin(inside))
-    x, y = float(lon[worst]), float(lat[worst])
-    if ((lat >= _WEST) & (lat <= _EAST) & (lon >= _SOUTH) & (lon <= _NORTH)).all():
-        raise _out_of_range(
-            "latitude and longitude look swapped: GeoJSON is longitude first", "经纬度疑似颠倒:GeoJSON 先经度后纬度"
-        )
-    raise _out_of_range(
-        f"{x:.7g}, {y:.7g} is not a longitude and latitude in or around China; is the crs right?",
-        f"{x:.7g}, {y:.7g} 不在中国及周边范围内,请核对坐标系",
-    )
-
-
-def _out_of_range(message_en: str, message_zh: str) -> ZoneError:
-    return ZoneError("out_of_range", message_en, message_zh, "geometry.coordinates")
 
 
 def _datum(stated: object, given: str | None) -> Conversion:
     if stated is not None and not isinstance(stated, str):
-        raise _bad("crs", "must be a text", "须为文本")
+        raise bad("crs", "must be a text", "须为文本")
     if stated is None and given is None:
         raise ZoneError(
             "crs_missing",
@@ -208,56 +188,3 @@ def _datum(stated: object, given: str | None) -> Conversion:
             "properties.crs",
         )
     return datum
-
-
-def _text(properties: dict[str, Any], key: str) -> str:
-    value = properties.get(key)
-    if value is None or value == "":
-        raise _missing(key)
-    if not isinstance(value, str) or not value.strip():
-        raise _bad(key, "must be a text", "须为文本")
-    return value.strip()
-
-
-def _choice(properties: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
-    """The first of the choices is the default."""
-    value = properties.get(key)
-    if value is None:
-        return choices[0]
-    if value not in choices:
-        raise _bad(key, "must be one of " + ", ".join(choices), "须为以下之一:" + "、".join(choices))
-    return cast("str", value)
-
-
-def _metres(properties: dict[str, Any], key: str, default: float) -> float:
-    value = properties.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _bad(key, "must be a number of metres", "须为米数")
-    if not 0 <= value <= MAX_BUFFER_M:
-        raise _bad(key, f"must be from 0 to {MAX_BUFFER_M:g} m", f"须在 0 至 {MAX_BUFFER_M:g} 米之间")
-    return float(value)
-
-
-def _time(properties: dict[str, Any], key: str) -> int | None:
-    value = properties.get(key)
-    if value is None:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        at = None
-    if at is None or at.tzinfo is None:
-        raise _bad(
-            key, "must be an ISO 8601 time with an offset", "须为带时区的 ISO 8601 时间,如 2026-01-01T00:00:00+08:00"
-        )
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
-def _missing(key: str, hint_en: str = "", hint_zh: str = "") -> ZoneError:
-    return ZoneError("property_missing", f"{key} is missing{hint_en}", f"缺少 {key}{hint_zh}", f"properties.{key}")
-
-
-def _bad(key: str, what_en: str, what_zh: str) -> ZoneError:
-    return ZoneError("property_bad", f"{key} {what_en}", f"{key} {what_zh}", f"properties.{key}")

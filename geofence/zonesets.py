@@ -33,7 +33,7 @@ class Labels:
     """Sets of shapes and questions about them, interned."""
 
     def __init__(self, nest: int = 1) -> None:
-        self._nest = nest
+        self.nest = nest
         self._lock = Lock()
         self._sets: list[tuple[int, ...]] = [()]
         self._set_ids: dict[tuple[int, ...], int] = {(): NOWHERE}
@@ -47,21 +47,36 @@ class Labels:
         """The shapes of a set, ascending."""
         return self._sets[set_id]
 
-    def with_inside(self, label: int, shape: int) -> int:
-        """The label once ``shape`` also holds for sure."""
-        with self._lock:
-            sure, asked = self._parts(label)
-            return self._intern((*self._sets[sure], shape), asked)
+    def __len__(self) -> int:
+        """Sets and questions that were ever met."""
+        return len(self._sets) + len(self._questions)
 
-    def with_question(self, label: int, shape: int) -> int:
-        """The label once ``shape`` must also be asked about."""
-        with self._lock:
-            sure, asked = self._parts(label)
-            return self._intern(self._sets[sure], (*asked, shape))
+    def parts(self, label: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(shapes that hold for sure, shapes to ask about) of a label, each ascending."""
+        sure, asked = self._parts(label)
+        return self._sets[sure], asked
 
-    def sure(self, label: int) -> int:
-        """The id of the set that holds for sure at this label."""
-        return self._parts(label)[0]
+    def intern(self, inside: tuple[int, ...], asked: tuple[int, ...] = ()) -> int:
+        """The label of these parts, in any order."""
+        with self._lock:
+            return self._label(self._set(tuple(sorted(inside))), tuple(sorted(asked)))
+
+    def relaid(self, labels: list[int], nest: int, inside: tuple[int, ...], asked: tuple[int, ...]) -> list[int]:
+        """The labels once, of the shapes of a nest, ``inside`` hold for sure, ``asked`` are asked about, and no others."""
+        low, past = nest * self.nest, (nest + 1) * self.nest
+        sets: dict[int, int] = {}
+        found = []
+        for label in labels:
+            sure, rest = self._parts(label)
+            with self._lock:  # label by label: a reader that needs a branch does not wait for all of them
+                known = sets.get(sure)
+                if known is None:
+                    kept = [shape for shape in self._sets[sure] if not low <= shape < past]
+                    known = sets[sure] = self._set(tuple(sorted([*kept, *inside])))
+                if rest or asked:
+                    rest = tuple(sorted([*(shape for shape in rest if not low <= shape < past), *asked]))
+                found.append(self._label(known, rest))
+        return found
 
     def shapes_to_ask(self, nodes: NDArray[np.int32]) -> NDArray[np.int32]:
         """For each question, the shape that decides its next step."""
@@ -84,33 +99,35 @@ class Labels:
             sure, asked = self._questions[node]
             shape, rest = asked[0], asked[1:]
             if branch == _YES:
-                label = self._intern((*self._sets[sure], shape), rest)
+                label = self._label(self._set(tuple(sorted((*self._sets[sure], shape)))), rest)
             else:
-                nest = shape // self._nest
-                label = self._intern(self._sets[sure], tuple(s for s in rest if s // self._nest != nest))
+                nest = shape // self.nest
+                label = self._label(sure, tuple(s for s in rest if s // self.nest != nest))
             self._next[branch, node] = label
             return label
 
     def _parts(self, label: int) -> tuple[int, tuple[int, ...]]:
         return (label, ()) if label >= 0 else self._questions[~label]
 
-    def _intern(self, inside: tuple[int, ...], asked: tuple[int, ...]) -> int:
-        inside = tuple(sorted(set(inside)))
+    def _set(self, inside: tuple[int, ...]) -> int:
         sure = self._set_ids.get(inside)
         if sure is None:
             sure = len(self._sets)
             self._sets.append(inside)  # before its id can be found: readers take no lock
             self._set_ids[inside] = sure
+        return sure
+
+    def _label(self, sure: int, asked: tuple[int, ...]) -> int:
         if not asked:
             return sure
-        question = (sure, tuple(sorted(asked)))
+        question = (sure, asked)
         node = self._nodes.get(question)
         if node is None:
             node = len(self._questions)
             if node == len(self._shape):
                 self._grow()
             self._questions.append(question)
-            self._shape[node] = question[1][0]
+            self._shape[node] = asked[0]
             self._nodes[question] = node
         return ~node
 

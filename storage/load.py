@@ -1,4 +1,4 @@
-"""What a worker and an edge's registry read: offsets, rules and machines, known reports, snapshots, terminals.
+"""What a worker and an edge's registry read: offsets, known reports, snapshots, terminals. (Rules: storage/ruleset.py.)
 
 Times are int64 us since 1970 UTC. Connections are in autocommit mode. Errors are psycopg's own.
 """
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 LOCK_CLASS = 808
 """First key of the partitions' advisory locks; the second is the partition."""
 
-KEPT_DAYS = 30
-"""How long ago a zone's version or a binding may have ended and still be handed out, for fixes that come that late."""
-
 
 @dataclass(frozen=True, slots=True)
 class Offset:
@@ -51,22 +48,6 @@ class Snapshot:
     sequence: int
     version: int
     state: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ruleset:
-    """Rules and machines of one epoch.
-
-    zones     zone, version, name, district, tier, state (active, retired), geometry (GeoJSON, WGS-84), rules, guard_m,
-              halo_m, unknown_policy, valid_from, valid_to (None: open)
-    machines  device, phone, and of the machine it sits on: id, registration_number, machine_type, registration_type,
-              emission_stage, power_kw, energy, district; valid_from, valid_to of the binding (None: open). A device
-              that changed machines has several.
-    """
-
-    epoch: int
-    zones: list[dict[str, Any]]
-    machines: list[dict[str, Any]]
 
 
 async def lock_partition(conn: Connection, partition: int) -> bool:
@@ -96,43 +77,6 @@ async def create_offset(conn: Connection, partition: int, stream: str, sequence:
     made = await offset(conn, partition)
     assert made is not None  # noqa: S101 - offsets are never deleted
     return made
-
-
-_ZONES = f"""
-    SELECT zone, version, name, district, tier, state, geometry, rules, guard_m, halo_m, unknown_policy,
-        (extract(epoch FROM valid_from) * 1000000)::bigint AS valid_from,
-        (extract(epoch FROM valid_to) * 1000000)::bigint AS valid_to
-    FROM zone_version
-    WHERE state = 'active' OR (state = 'retired' AND valid_to > now() - interval '{KEPT_DAYS} days')
-    ORDER BY zone, version
-"""  # noqa: S608 - our own constant
-_MACHINES = f"""
-    SELECT b.device, t.phone, m.id, m.registration_number, m.machine_type, m.registration_type, m.emission_stage,
-        m.power_kw, m.energy, m.district,
-        CASE WHEN lower_inf(during) THEN NULL ELSE (extract(epoch FROM lower(during)) * 1000000)::bigint END AS valid_from,
-        CASE WHEN upper_inf(during) THEN NULL ELSE (extract(epoch FROM upper(during)) * 1000000)::bigint END AS valid_to
-    FROM binding b JOIN machine m ON m.id = b.machine JOIN terminal t ON t.device = b.device
-    WHERE upper_inf(during) OR upper(during) > now() - interval '{KEPT_DAYS} days'
-    ORDER BY b.device, lower(during)
-"""  # noqa: S608
-
-
-async def epoch(conn: Connection) -> int:
-    """The epoch that the rules are at."""
-    row = await (await conn.execute("SELECT epoch FROM ruleset")).fetchone()
-    assert row is not None  # noqa: S101 - made with the table
-    return int(row[0])
-
-
-async def ruleset(conn: Connection) -> Ruleset:
-    """All of one snapshot: an edit in between shows in none of the three, or in all."""
-    async with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        at = await (await cursor.execute("SELECT epoch FROM ruleset")).fetchone()
-        assert at is not None  # noqa: S101 - made with the table
-        zones = await (await cursor.execute(_ZONES)).fetchall()
-        machines = await (await cursor.execute(_MACHINES)).fetchall()
-    return Ruleset(at["epoch"], zones, machines)
 
 
 # LATERAL with LIMIT: one look-up by key per report. A join could be planned as a scan of a day of positions.

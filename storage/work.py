@@ -5,69 +5,61 @@ All times are int64 us since 1970 UTC, positions degrees WGS-84.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from columns.batch import DeadLetters
 from columns.positions import Positions, Quality
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 QUARANTINED = int(Quality.BAD_TIME | Quality.FUTURE | Quality.DISPUTED)
 
 
-@dataclass(frozen=True, slots=True)
-class VisitOpening:
-    """A visit that was confirmed and, where ``alarm`` is set, its alarm.
-
-    Repeating an opening is harmless: visit and alarm exist once. One exception is news: an opening with ``late`` False
-    for an alarm that was late makes it a fresh one (the machine is still inside) and puts it on the stream again.
-    """
-
-    id: str
-    device: int
-    machine: Mapping[str, Any]
-    """The machine as it was judged: id (None where the terminal sits on none), registration_number, machine_type,
-    registration_type, emission_stage, district, phone, and whatever else the rule looked at."""
-    zone: int
-    zone_version: int
-    verdict: str
-    rule: Any
-    """The rule that decided, as JSON, or None."""
-    entered_at: int
-    confirmed_at: int
-    last_inside_at: int
-    lon: float
-    lat: float
-    received_at: int
-    """Receipt of the fix that confirmed."""
-    alarm: bool
-    late: bool = False
-    cause: str = "crossing"
-    grade: str = "unknown"
-    kind: str = "zone_entry"
-    district: str | None = None
-    """Who handles the alarm; None: the zone's district."""
+Row = Mapping[str, Any]
+"""Columns by name, times as int64 us."""
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class VisitChange:
-    """What became of a visit: ended (``exited_at``), or open again (None), or joined to another.
+class Revised:
+    """What `VisitChanges.form` finds is to be written of visits and alarms. Nothing is ever deleted.
 
-    ``grade`` None leaves the alarm's grade alone. An alarm whose exit or grade changes is put on the stream again.
+    visits: new or changed, by the columns of visits.py's statements; ``alarm`` the id of the one that is of this visit
+    from now on, None: a new one, where it alarms. merged: id of a visit -> of the one that has its time now; withdrawn:
+    ids of visits that late data disproved; merged_alarms: id -> of the one that goes on; withdrawn_alarms: ids;
+    annotations: alarm, action, payload, added to the alarms' records.
     """
 
-    id: str
-    last_inside_at: int
-    exited_at: int | None = None
-    grade: str | None = None
-    merged_into: str | None = None
+    visits: Sequence[Row] = ()
+    merged: Mapping[str, str] = field(default_factory=dict)
+    withdrawn: Sequence[str] = ()
+    merged_alarms: Mapping[int, int] = field(default_factory=dict)
+    withdrawn_alarms: Sequence[int] = ()
+    annotations: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VisitChanges:
+    """Presences that began, changed or were none after all, and what follows for their machines' visits.
+
+    presences: rows, written over what is there; gone: keys (device, zone, began_at); spans: machine -> the time in which
+    its presences changed: its visits are formed anew around it; merge: the longest time after which a presence may still
+    belong to a visit, us; pages: machine, device time and receipt of the fix (at, received), reason;
+    form: (all presences that may be connected with the spans, each with tier, district, merge_s and lost_merge_s of its
+    zone; the visits of that time, each with the id of its alarm) -> what to write. It is called inside the transaction.
+    """
+
+    form: Callable[[Sequence[Row], Sequence[Row]], Revised]
+    presences: Sequence[Row] = ()
+    gone: Sequence[tuple[int, int, int]] = ()
+    spans: Mapping[int, Span] = field(default_factory=dict)
+    merge: int = 0
+    pages: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something for the live stream besides alarms, which `commit` puts there itself. kind: `terminal` or `alarm`."""
+    """Something for the live stream besides alarms, which `commit` puts there itself. kind: `terminal` or `digest`."""
 
     kind: str
     data: Mapping[str, Any]
@@ -87,7 +79,7 @@ class Work:
     rejected            reason -> count, new since the last work
     sessions            the batches' session records, `message` ones with their body read; enrolment.py, media.py and
                         terminal_messages.py say which leave something
-    tracks              (device, track as JSON) of terminals whose stays or visits changed; None: no track any more
+    tracks              (device, track as JSON) of terminals whose stays changed; None: no track any more
     """
 
     partition: int
@@ -101,8 +93,9 @@ class Work:
     sessions: Sequence[Mapping[str, Any]] = ()
     duplicate: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
-    opened: Sequence[VisitOpening] = ()
-    changed: Sequence[VisitChange] = ()
+    visits: VisitChanges | None = None
+    signals: Sequence[Row] = ()
+    """Alarms of other kinds to raise and end, in this order (signals.py)."""
     events: Sequence[Event] = ()
     tracks: Sequence[tuple[int, Any]] = ()
     quarantined: int = QUARANTINED
@@ -113,7 +106,7 @@ class Work:
 class Committed:
     """``stored`` counts rows that are new, quarantined ones included; ``duplicate`` those that the database had.
 
-    ``alarms``: ids of the alarms that were raised or became fresh; ``enrolled``: phones of terminals that are new.
+    ``alarms``: ids of the alarms that were raised, changed or paged; ``enrolled``: phones of terminals that are new.
     """
 
     stored: int

@@ -1,9 +1,10 @@
 // The list beside the map: possible entries as a strip, then alarms, newest first.
 import { html, useEffect, useState } from './dom.mjs';
+import { findings, headline, isEntry } from './alarmkinds.mjs';
 import { chooseFilter, isOpen, loadAlarms, loadMore, openAlarm } from './desk.mjs';
+import { Digests } from './digests.mjs';
 import { duration, elapsed, fullMoment, machineType, moment, shortStage } from './format.mjs';
 import { name, t } from './i18n.mjs';
-import { ruleInWords } from './rules.mjs';
 import { useStore } from './store.mjs';
 
 const FILTERS = ['open', 'all', 'closed'];
@@ -30,6 +31,7 @@ export function Alarms({ look }) {
   };
   return html`<section class="alarms" id="alarms" aria-label=${t('list.title')} tabindex="-1">
     <${Candidates} look=${look} />
+    <${Digests} />
     <div class="alarms-head">
       <h2>${t('list.title')}</h2>
       <div class="tabs" role="group" aria-label=${t('list.filter')}>
@@ -50,25 +52,32 @@ export function Alarms({ look }) {
 
 function Row({ alarm, now, fresh, current, choose }) {
   const machine = alarm.machine ?? {};
+  const entry = isEntry(alarm);
   return html`<li>
     <button type="button" class=${`row${fresh ? ' fresh' : ''}${isOpen(alarm) ? '' : ' closed'}`} data-alarm=${alarm.id}
       aria-current=${current ? 'true' : null} onClick=${() => choose(alarm)}>
       <span class="row-what">
-        <span class=${`grade grade-${alarm.grade}`}>${name('grade', alarm.grade)}</span>
+        ${entry
+          ? html`<span class=${`grade grade-${alarm.grade}`}>${name('grade', alarm.grade)}</span>`
+          : html`<span class="grade kind">${name('kind', alarm.kind)}</span>`}
         <strong>${machineType(machine.machine_type)}</strong>
         <${Stage} stage=${machine.emission_stage} />
         <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span>
       </span>
       <${State} state=${alarm.state} />
-      <span class="row-where"><span>${alarm.zone.name}</span><span class="tier">${name('tier', alarm.zone.tier)}</span></span>
+      <span class="row-where">${alarm.zone
+        && html`<span>${alarm.zone.name}</span><span class="tier">${name('tier', alarm.zone.tier)}</span>`}</span>
       <span class="row-ago">${isOpen(alarm) ? elapsed(alarm.entered_at, now) : ''}</span>
-      <span class="row-rule">${ruleInWords(alarm.rule)}</span>
+      <span class="row-rule">${entry ? headline(alarm) : findings(alarm)}</span>
       <span class="row-when">
         ${fresh && html`<b class="new">${t('list.new')}</b>`}
-        <span title=${fullMoment(alarm.entered_at)}>${t('list.entered')} ${moment(alarm.entered_at, now)}</span>
+        <span title=${fullMoment(alarm.entered_at)}>${t(entry ? 'list.entered' : 'list.began')} ${moment(alarm.entered_at, now)}</span>
         <span>${alarm.exited_at
-          ? t('list.stayed', { time: duration(new Date(alarm.exited_at) - new Date(alarm.entered_at)) })
-          : t('list.inside')}</span>
+          ? t(entry ? 'list.stayed' : 'list.lasted', { time: duration(new Date(alarm.exited_at) - new Date(alarm.entered_at)) })
+          : t(entry ? 'list.inside' : 'list.goes_on')}</span>
+        ${alarm.cause && alarm.cause !== 'crossing' && html`<span>${name('cause', alarm.cause)}</span>`}
+        ${alarm.withdrawn_at && html`<span class="late">${name('action', 'withdrawn')}</span>`}
+        ${alarm.merged_into && html`<span class="late">${name('action', 'merged')}</span>`}
         ${alarm.late && html`<span class="late">${t('late')}</span>`}
       </span>
     </button>

@@ -35,7 +35,7 @@ function Desk() {
     requestAnimationFrame(() => { // the pane of the alarm is there only then
       const pane = document.querySelector('.detail'); // over the map, unless the screen is narrow
       view.map?.setCovered({ right: pane && isWide() ? pane.offsetWidth : 0 });
-      view.map?.flyTo(longitude, latitude);
+      if (typeof longitude === 'number') view.map?.flyTo(longitude, latitude);
     });
   };
   useEffect(() => {

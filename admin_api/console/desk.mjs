@@ -1,7 +1,7 @@
 // What the page does: signs in, loads, listens, acts. Components call these; they change the store and the machines.
 import { api, Problem } from './api.mjs';
 import { machineName } from './format.mjs';
-import { t } from './i18n.mjs';
+import { name, t } from './i18n.mjs';
 import { Machines } from './machines.mjs';
 import { store } from './store.mjs';
 import { Stream } from './stream.mjs';
@@ -13,6 +13,7 @@ const OPEN_PAGE = 1000; // the most the server gives: a city that has more open 
 const FRESH_MS = 20_000; // how long a new alarm stays highlighted
 const CANDIDATE_MS = 10 * 60_000; // a candidate that is neither confirmed nor seen again is old news
 const CANDIDATES_SHOWN = 20;
+const DIGESTS_SHOWN = 5;
 const QUEUE_PAGE = 200; // more than staff can bind in a day
 const QUEUE_MS = 60_000; // strangers that are refused are no event
 const PURPOSE_KEY = 'lezgate.purpose';
@@ -21,7 +22,7 @@ let stream = null;
 let queueTimer = null;
 
 export const may = (session, permission) => !session?.permissions || session.permissions.includes(permission);
-export const isOpen = (alarm) => alarm.state !== 'closed';
+export const isOpen = (alarm) => alarm.state !== 'closed' && !alarm.merged_into; // a merged one lives on in another
 
 /** Once, when the page opens: redeem a sign-in link, or take up the session of the cookie. */
 export async function start() {
@@ -77,7 +78,7 @@ function end(notice) {
   machines.clear();
   sessionStorage.removeItem(PURPOSE_KEY);
   store.set({
-    session: null, notice, purpose: null, alarms: new Map(), candidates: [], selected: null, machine: null, zones: [],
+    session: null, notice, purpose: null, alarms: new Map(), candidates: [], digests: [], selected: null, machine: null, zones: [],
     counts: { online: 0, stages: {} }, link: 'connecting', more: null, openMore: false, failure: null,
     queue: { waiting: [], held: [], more: false }, queueOpen: false,
   });
@@ -134,9 +135,10 @@ function listen() {
       store.set({ link: 'lost' });
       guarded(() => api.session()); // the session may have ended: the stream does not say why it broke
     },
-    onEvent(kind, data) {
+    onEvent(kind, data, id) {
       if (kind === 'position') machines.frame(data);
       else if (kind === 'alarm') arrive(data);
+      else if (kind === 'digest') digest({ ...data, id });
       else if (data.kind === 'candidate') suspect(data);
       else loadQueue();
     },
@@ -183,7 +185,9 @@ function arrive(alarm) {
   const known = alarms.get(alarm.id);
   // Another state allows other steps. The same state keeps them, and with them what is being typed into their form.
   const allowed = known?.state === alarm.state ? known?.allowed : undefined;
-  const isNew = !known && (alarm.state === 'new' || alarm.state === 'assigned');
+  // A digest tells of who did not move, once; what late data found pages nobody.
+  const paged = alarm.notice !== 'digest' && (!alarm.late || alarm.paged_at);
+  const isNew = !known && paged && (alarm.state === 'new' || alarm.state === 'assigned');
   store.set({
     alarms: new Map(alarms).set(alarm.id, { ...known, ...alarm, allowed }),
     candidates: candidates.filter((one) => one.terminal_phone !== alarm.terminal_phone),
@@ -192,7 +196,7 @@ function arrive(alarm) {
   if (!isNew) return;
   store.set({
     fresh: new Set(fresh).add(alarm.id),
-    announcement: t('list.arrived', { machine: machineName(alarm.machine, alarm.terminal_phone), zone: alarm.zone.name }),
+    announcement: t('list.arrived', { machine: machineName(alarm.machine, alarm.terminal_phone), zone: alarm.zone?.name ?? name('kind', alarm.kind) }),
   });
   setTimeout(() => store.set((state) => ({ fresh: new Set([...state.fresh].filter((id) => id !== alarm.id)) })), FRESH_MS);
 }
@@ -204,6 +208,12 @@ function suspect(candidate) {
   const time = candidate.time ?? candidate.at_us / 1000; // the device's time
   store.set({ candidates: [{ ...candidate, machine, time, seen: Date.now() }, ...others].slice(0, CANDIDATES_SHOWN) });
 }
+
+function digest(one) {
+  store.set(({ digests }) => ({ digests: [one, ...digests].slice(0, DIGESTS_SHOWN) }));
+}
+
+export const dismissDigest = (id) => store.set(({ digests }) => ({ digests: digests.filter((one) => one.id !== id) }));
 
 /** Once a second: the counts, and candidates that have grown old. */
 export function tick(now = Date.now()) {

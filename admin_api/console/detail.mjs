@@ -1,11 +1,11 @@
 // One alarm: what happened, what was done, and the next step.
 import { html, useEffect, useRef, useState } from './dom.mjs';
+import { findings, gradeInWords, headline, isEntry, place, told } from './alarmkinds.mjs';
 import { NextStep } from './nextstep.mjs';
 import { Stage, State } from './alarms.mjs';
-import { closeAlarm, may, track } from './desk.mjs';
-import { degrees, duration, fullMoment, machineType } from './format.mjs';
+import { closeAlarm, may, openAlarm, track } from './desk.mjs';
+import { duration, fullMoment, machineType } from './format.mjs';
 import { name, t } from './i18n.mjs';
-import { ruleInWords } from './rules.mjs';
 import { store, useStore } from './store.mjs';
 
 export function Detail({ drawTrack }) {
@@ -36,7 +36,8 @@ export function Detail({ drawTrack }) {
     <div class="detail-body">
       <p class="detail-machine"><strong>${machineType(machine.machine_type)}</strong><${Stage} stage=${machine.emission_stage} />
         <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span></p>
-      <p class="detail-verdict"><b>${name('verdict', verdictOf(alarm))}</b>${ruleInWords(alarm.rule)}</p>
+      <p class="detail-verdict">${isEntry(alarm) && html`<b>${name('verdict', verdictOf(alarm))}</b>`}${headline(alarm)}</p>
+      <${Corrections} alarm=${alarm} />
       <${Facts} alarm=${alarm} machine=${machine} />
       <${Track} key=${id} alarm=${alarm} drawTrack=${drawTrack} />
       <h3>${t('detail.timeline')}</h3>
@@ -49,22 +50,33 @@ export function Detail({ drawTrack }) {
 // A machine whose stage nobody knows alarms only where the zone's policy says so: nothing is suspected of it yet.
 const verdictOf = ({ verdict, machine }) => verdict ?? (machine?.emission_stage === 'unknown' ? 'unknown' : 'violation');
 
+// What late data made of it: nothing is ever deleted.
+function Corrections({ alarm: { merged_into: into, withdrawn_at: at } }) {
+  return html`${into && html`<p class="late">${t('detail.merged')} <button type="button" class="plain"
+      onClick=${() => openAlarm(into)}>${t('detail.merged_alarm', { id: into })}</button></p>`}
+    ${at && html`<p class="late">${t('detail.withdrawn', { time: fullMoment(at) })}</p>`}`;
+}
+
 function Facts({ alarm, machine }) {
   const districts = useStore((state) => state.districts);
   const zones = useStore((state) => state.zones);
-  const notice = zones.find((zone) => String(zone.properties.id) === String(alarm.zone.id))?.properties.doc_no;
+  const notice = alarm.zone && zones.find((zone) => zone.id === alarm.zone.id)?.properties.doc_no;
+  const entry = isEntry(alarm);
   const end = alarm.exited_at ? Date.parse(alarm.exited_at) : Date.now();
   const facts = [
-    ['detail.zone', html`${alarm.zone.name} <span class="tier">${name('tier', alarm.zone.tier)}</span>`],
+    ['detail.found', entry ? null : findings(alarm)],
+    ['detail.zone', alarm.zone && html`${alarm.zone.name} <span class="tier">${name('tier', alarm.zone.tier)}</span>`],
     ['detail.doc_no', notice],
     ['detail.district', districts[alarm.district] ?? alarm.district],
-    ['detail.grade', name('grade', alarm.grade)],
+    ['detail.copied_to', alarm.copied_to && (districts[alarm.copied_to] ?? alarm.copied_to)],
+    ['detail.grade', entry ? gradeInWords(alarm) : null],
+    ['detail.page', alarm.notice && told(alarm)],
     ['detail.cause', alarm.cause && alarm.cause !== 'crossing' ? name('cause', alarm.cause) : null],
-    ['detail.entered', html`${fullMoment(alarm.entered_at)}${alarm.late ? html` <span class="late">${t('late')}</span>` : ''}`],
-    ['detail.confirmed', fullMoment(alarm.confirmed_at)],
-    ['detail.exited', alarm.exited_at ? fullMoment(alarm.exited_at) : t('list.inside')],
-    ['detail.stay', duration(end - Date.parse(alarm.entered_at))],
-    ['detail.place', html`<span class="figures-font">${degrees(alarm.latitude, 'latitude')}, ${degrees(alarm.longitude, 'longitude')}</span>`],
+    [entry ? 'detail.entered' : 'detail.began', html`${fullMoment(alarm.entered_at)}${alarm.late ? html` <span class="late">${t('late')}</span>` : ''}`],
+    ['detail.confirmed', entry ? fullMoment(alarm.confirmed_at) : null],
+    [entry ? 'detail.exited' : 'detail.ended', alarm.exited_at ? fullMoment(alarm.exited_at) : t(entry ? 'list.inside' : 'list.goes_on')],
+    [entry ? 'detail.stay' : 'detail.lasted', duration(end - Date.parse(alarm.entered_at))],
+    ['detail.place', place(alarm) && html`<span class="figures-font">${place(alarm)}</span>`],
     ['card.terminal', html`<span class="figures-font">${alarm.terminal_phone}</span>`],
     ['detail.power', machine.power_kw ? `${machine.power_kw} kW` : null],
     ['detail.owner', machine.owner_name],

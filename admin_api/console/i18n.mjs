@@ -1,9 +1,13 @@
 // Every word on screen, Chinese first. One line holds both languages, so neither can lack a key.
 // The Chinese terms are the project's vocabulary; a new one is added there before it is used here.
+import { ALARM_WORDS } from './alarmwords.mjs';
 import { QUEUE_WORDS } from './queuewords.mjs';
+import { RULE_WORDS } from './rulewords.mjs';
 
 const WORDS = {
   ...QUEUE_WORDS,
+  ...ALARM_WORDS,
+  ...RULE_WORDS,
   'app.name': ['非道路移动机械监管', 'Non-road machinery supervision'],
   'app.demo': ['演示数据 · 边界为虚构', '演示数据 · 边界为虚构 · Demo'],
   'app.other_language': ['English', '中文'],
@@ -172,11 +176,6 @@ const WORDS = {
   'verdict.allowed': ['允许', 'Allowed'],
   'verdict.exempt': ['豁免', 'Exempt'],
   'verdict.unknown': ['排放阶段不明(待核实)', 'Stage unknown, to be verified'],
-  'cause.crossing': ['驶入', 'Crossed the line'],
-  'cause.zone_effective': ['区域生效时已在区内', 'Inside when the zone took effect'],
-  'cause.rule_effective': ['规则生效时已在区内', 'Inside when the rule took effect'],
-  'cause.attribute_changed': ['信息变更时已在区内', 'Inside when its record changed'],
-  'late': ['补传(迟到)数据', 'Late data'],
 
   'result.confirmed': ['属实', 'Confirmed'],
   'result.not_found': ['到场未找到机械', 'Machine not found on site'],
@@ -216,25 +215,6 @@ const WORDS = {
   'type.shuttle_bus': ['摆渡车', 'Shuttle bus'],
   'type.in_plant': ['场内车辆', 'In-plant vehicle'],
   'type.machine': ['机械', 'Machine'],
-  'registration_type.machinery': ['机械', 'Machinery'],
-  'registration_type.in_plant': ['场内车辆', 'In-plant vehicle'],
-  'energy.diesel': ['柴油', 'Diesel'],
-  'energy.gas': ['燃气', 'Gas'],
-  'energy.hybrid': ['混合动力', 'Hybrid'],
-  'energy.electric': ['电动', 'Electric'],
-
-  'rule.stage_below.1': ['未达到国一(国一以前,不含国一)', 'Below China I (earlier machines, not China I itself)'],
-  'rule.stage_below.2': ['未达到国二(国一及以前,不含国二)', 'Below China II (China I and earlier, not China II itself)'],
-  'rule.stage_below.3': ['未达到国三(国二及以前,不含国三)', 'Below China III (China II and earlier, not China III itself)'],
-  'rule.stage_below.4': ['未达到国四(国三及以前,不含国四)', 'Below China IV (China III and earlier, not China IV itself)'],
-  'rule.stage_in': ['排放阶段为{list}', 'Stage is {list}'],
-  'rule.type_in': ['机械类型为{list}', 'Type is {list}'],
-  'rule.energy_in': ['能源为{list}', 'Energy is {list}'],
-  'rule.registration_type': ['登记类型为{list}', 'Registered as {list}'],
-  'rule.x_as_pre': ['；环X按国一以前对待', '; ring X counts as before China I'],
-  'rule.or': ['或', ' or '],
-  'rule.and': ['且', ' and '],
-  'rule.list': ['、', ', '],
 
   'time.now': ['刚刚', 'just now'],
   'time.m': ['{m}分钟', '{m} min'],

@@ -1,5 +1,6 @@
 // The map's pane: the map itself, its few buttons, the legend and the card of one machine.
 import { html, useEffect, useRef, useState } from './dom.mjs';
+import { isEntry, place } from './alarmkinds.mjs';
 import { isOpen, machines, may, openAlarm, showMachine, tick } from './desk.mjs';
 import { course, fullMoment, machineType, number, shortStage, speed } from './format.mjs';
 import { name, t } from './i18n.mjs';
@@ -63,7 +64,7 @@ function draw(map) {
   const { alarms, candidates, machine, selected } = store.get();
   const now = Date.now();
   if (machines.changed || drawn.alarms !== alarms || drawn.candidates !== candidates || drawn.map !== map) {
-    const inside = [...alarms.values()].filter((alarm) => isOpen(alarm) && !alarm.exited_at);
+    const inside = [...alarms.values()].filter((alarm) => isOpen(alarm) && isEntry(alarm) && !alarm.exited_at && !alarm.withdrawn_at);
     map.setMachines(
       machines.collection(now),
       machines.subset(new Set(inside.map(({ terminal_phone: phone }) => phone))),
@@ -71,7 +72,7 @@ function draw(map) {
     );
     const picked = machines.byPhone.get(machine);
     const alarm = alarms.get(selected);
-    map.setPicked(picked ? [picked.longitude, picked.latitude] : alarm ? [alarm.longitude, alarm.latitude] : null);
+    map.setPicked(picked ? [picked.longitude, picked.latitude] : alarm && place(alarm) ? [alarm.longitude, alarm.latitude] : null);
     machines.changed = false;
     drawn = { alarms, candidates, map };
   }

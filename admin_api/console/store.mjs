@@ -32,6 +32,7 @@ export const store = createStore({
   filter: 'open', // open, all, closed
   fresh: new Set(), // ids that arrived by the stream a moment ago
   candidates: [],
+  digests: [], // newest first, until they are dismissed
   selected: null, // alarm id in the detail pane
   machine: null, // phone of the machine whose card is open
   queue: { waiting: [], held: [], more: false }, // terminals without a machine, terminals in quarantine

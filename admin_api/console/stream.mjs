@@ -2,7 +2,7 @@
 // error), we connect again with a growing delay and the caller loads what it may have missed in `onOpen`.
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 30_000;
-const KINDS = ['alarm', 'terminal', 'position'];
+const KINDS = ['alarm', 'digest', 'terminal', 'position'];
 
 export class Stream {
   /** `handlers`: onEvent(kind, data, id), onOpen(), onLost(). */

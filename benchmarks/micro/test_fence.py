@@ -1,17 +1,14 @@
-"""Which zones a thousand points are in: the fence's grid, beside shapely's STRtree and rtree with exact tests.
-
-The fence answers three questions at once (inner guard, zone, halo), the trees one.
-"""
+"""Which zones a thousand points are in, one edit, and compiling; benchmarks/fence.py has the grid beside its peers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pytest
 import shapely
-from rtree import index
 
 from gateway.demo.zones import collection
 from geofence.fence import Fence
@@ -55,32 +52,12 @@ def test_locate(benchmark: BenchmarkFixture, zones: list[Zone], points: Points) 
     assert (found > 0).sum() > POINTS // 10
 
 
-def test_strtree(benchmark: BenchmarkFixture, zones: list[Zone], points: Points) -> None:
-    tree = shapely.STRtree([zone.geometry for zone in zones])
-    shapely.prepare(tree.geometries)
-
-    def locate() -> NDArray[np.int64]:
-        pairs: NDArray[np.int64] = tree.query(shapely.points(*points), predicate="intersects")
-        return pairs
-
-    assert benchmark(locate).shape[1] > POINTS // 10
-
-
-def test_rtree(benchmark: BenchmarkFixture, zones: list[Zone], points: Points) -> None:
-    """Boxes from rtree, one point at a time, and a prepared polygon for each box that is hit."""
-    boxes = index.Index()
-    shapes = [zone.geometry for zone in zones]
-    shapely.prepare(shapes)
-    for i, shape in enumerate(shapes):
-        boxes.insert(i, shape.bounds)
-
-    def locate() -> list[list[int]]:
-        return [
-            [i for i in boxes.intersection((x, y, x, y)) if shapely.intersects_xy(shapes[i], x, y)]
-            for x, y in zip(*points, strict=True)
-        ]
-
-    assert sum(map(bool, benchmark(locate))) > POINTS // 10
+def test_edit(benchmark: BenchmarkFixture, zones: list[Zone]) -> None:
+    """One zone drawn anew beside all the others."""
+    fence = Fence.compile(zones)
+    old = zones[len(zones) // 2]
+    moved = replace(old, geometry=shapely.transform(old.geometry, lambda points: points + 1e-4), version=2)
+    assert len(benchmark(fence.with_zone, moved).zones) == len(zones) + 1
 
 
 def test_compile(benchmark: BenchmarkFixture, zones: list[Zone]) -> None:

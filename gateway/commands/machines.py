@@ -47,7 +47,7 @@ def import_(config: str | None, file: Path, *, dry_run: bool) -> None:
         return
 
     async def work(connection: Connection) -> dict[str, int]:
-        counts = await take_in(connection, table.rows)
+        counts = await take_in(connection, table.rows, "command line")
         await audit.add(
             connection, actor="command line", role="owner", action="machine.import", object_=file.name,
             detail={**counts, "refused": len(table.refused)},

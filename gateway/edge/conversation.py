@@ -82,7 +82,7 @@ class Talk:
             response = session.receive(packet, self._hub.registry, self._received)
             if response.authenticated is not None:
                 phone = int(packets.phone_hi[row]), int(packets.phone_lo[row])
-                self._authenticated(connection, session, packet.identity, phone, unverified=response.unverified)
+                self._authenticated(connection, session, packet, phone, unverified=response.unverified)
             if not self._account(connection, session, packet, packets.raw(row), response):
                 self._end(connection, session, packet.identity, "refused")
                 continue
@@ -160,15 +160,17 @@ class Talk:
             hub.writer.hand(host, frames)
 
     def _authenticated(
-        self, connection: Connection, session: Session, identity: str, phone: tuple[int, int], *, unverified: bool
+        self, connection: Connection, session: Session, packet: Packet, phone: tuple[int, int], *, unverified: bool
     ) -> None:
-        """The terminal speaks over this connection from now on."""
-        hub, device = self._hub, device_of(identity)
+        """The packet's terminal speaks over this connection from now on."""
+        hub, identity = self._hub, packet.identity
+        device = device_of(identity)
         sessions, slot = hub.sessions, connection.slot_of(identity)
         if slot == connection.slot and session is not connection.session:
             slot = sessions.guest(connection, *phone, time.monotonic())
             connection.seat(identity, session, slot)
-        before = sessions.authenticate(slot, device, partition_of(identity, hub.partitions), *phone)
+        partition = partition_of(identity, hub.partitions)
+        before = sessions.authenticate(slot, device, partition, *phone, v2019=packet.v2019)
         hub.counts["authenticated"] += 1
         self._opened.append(device)
         if before is not None and before != slot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -14,6 +15,7 @@ import nats.errors
 import orjson
 import structlog
 
+from gateway.edge.asking import Asking
 from gateway.edge.deadlines import sweep
 from gateway.edge.gate import BACKLOG, Gate, Listener, listening
 from gateway.edge.hub import Hub
@@ -26,6 +28,7 @@ from gateway.edge.sessions import Sessions
 from gateway.health import report
 from gateway.log import Log, connect
 from gateway.nodes import auth_key, nats_url
+from gateway.position_query import SUBJECT as QUERY
 from gateway.trace_order import FOLLOW, derive_key
 from storage.blobs import open_store
 
@@ -107,6 +110,7 @@ class Edge:
         self.hub.tracer.open(derive_key(auth_key(self.settings)), self._publish_soon)
         await self.client.subscribe(SUBJECT, cb=self.hub.rivals.hear)
         await self.client.subscribe(FOLLOW, cb=self._on_trace)
+        await self.client.subscribe(QUERY, cb=Asking(self.hub).hear)
         for job in (self.sync.run(), sweep(self.hub), report(self.client, self._role, self.status)):
             self.keep(job)
 
@@ -223,6 +227,10 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     if settings.enrolment == "strict":
         # Without any registry every known terminal would be told that it is unknown, and some never ask again.
         await _first({edge.sync.known.wait(), stopping.wait()})
+    # What is loaded by now stays, as do a registry's entries. A full collection over it stops the loop for 50 ms with 30,000
+    # terminals, and for less than 1 ms once it is frozen.
+    gc.collect()
+    gc.freeze()
     if stopping.is_set():
         log.info("edge stopped before it had a registry")
     elif edge.mqtt is not None:

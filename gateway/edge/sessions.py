@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = {
     "generation": "<i8",
     "authenticated": "?",
+    "v2019": "?",
     "phone_hi": "<u2",
     "phone_lo": "<u8",
     "device": "<i8",
@@ -38,6 +39,7 @@ _COLUMNS = {
 class Sessions:
     """Columns by slot; ``connections[slot]`` is the connection's object or None.
 
+    v2019      bool     whether the header in which it authenticated was that of 2019: so it is spoken to unasked
     mark       uint16   Quality bits that all its positions get: why their sender is not beyond doubt
     serial     int64    the platform's next serial number for it
     heard      float64  when it last said anything (monotonic seconds)
@@ -51,6 +53,7 @@ class Sessions:
 
     generation: NDArray[np.int64]
     authenticated: NDArray[np.bool_]
+    v2019: NDArray[np.bool_]
     phone_hi: NDArray[np.uint16]
     phone_lo: NDArray[np.uint64]
     device: NDArray[np.int64]
@@ -129,11 +132,13 @@ class Sessions:
         if len(self.guests):
             self.fd[self.guests.of(slot)] = -1
 
-    def authenticate(self, slot: int, device: int, partition: int, phone_hi: int, phone_lo: int) -> int | None:
+    def authenticate(
+        self, slot: int, device: int, partition: int, phone_hi: int, phone_lo: int, *, v2019: bool
+    ) -> int | None:
         """From now on this slot speaks for the device; returns the slot that did so before, which must give it up."""
         self.release(slot)
         before = self.by_device.get(device)
-        self.authenticated[slot] = True
+        self.authenticated[slot], self.v2019[slot] = True, v2019
         self.device[slot], self.partition[slot] = device, partition
         self.phone_hi[slot], self.phone_lo[slot] = phone_hi, phone_lo
         self.by_device[device] = slot

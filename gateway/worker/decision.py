@@ -14,19 +14,26 @@ from columns.ragged import Ragged
 from columns.ragged import concatenate as concatenate_ragged
 from columns.reason import Reason
 from gateway.worker import terminal_messages
+from gateway.worker.signals import tampering_rows
+from gateway.worker.visiting import visit_changes
 from geofence.presence import Decision, decide
-from geofence.visits import CandidateSeen, VisitEnded, VisitOpened
+from geofence.presences import CandidateSeen, Page, Presence
+from geofence.walking import fall_silent
 from protocols.jt808.items import scan
-from storage.work import Event, VisitChange, VisitOpening, Work
+from storage.work import Event, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gateway.worker.memory import Memory
     from gateway.worker.rules import Rules
+    from geofence.late import Rejudged
+    from geofence.presences import Change
+    from geofence.ruleset import Ruleset
+    from geofence.tampering import Followed
+    from geofence.walking import Track
 
 MOST_BOOTS = 64  # edge boots remembered: a boot that was silent while 64 others came and went has ended
-LATE_US = 5 * 60 * 1_000_000  # received - device time: an older fix does not page by itself
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,25 +101,42 @@ def _letters(parts: list[DeadLetters]) -> DeadLetters:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A decision, and what became of the terminals whose rows were late."""
+
+    decision: Decision
+    rejudged: dict[int, Rejudged]
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        yield from self.decision.changes
+        for each in self.rejudged.values():
+            yield from each.changes
+
+
 def judge(memory: Memory, rules: Rules, positions: Positions) -> Decision:
-    """The decision about rows that are known to be new. A state that knew another fence learns this one first."""
-    if memory.state.generation != rules.fence.generation:
-        memory.state.refence(rules.fence)
-    return decide(memory.state, rules.fence, rules.machines, positions)
+    """The decision about rows that are known to be new. A state that knew other rules learns these first."""
+    memory.state.adopt(rules.ruleset)
+    return decide(memory.state, rules.ruleset, positions)
 
 
 def work(
     gathered: Gathered,
     new: Positions,
-    decision: Decision,
+    judged: Judged,
     rules: Rules,
     *,
     memory: Memory,
     partition: int,
     stream: str,
     previous: int,
+    now: int,
+    tampering: Followed | None = None,
 ) -> Work:
-    """What one transaction writes of this decision."""
+    """What one transaction writes of this decision. now: us UTC."""
+    changes = list(judged.changes)
+    rejudged = judged.rejudged
     return Work(
         partition=partition,
         stream=stream,
@@ -125,53 +149,78 @@ def work(
         sessions=terminal_messages.read(gathered.sessions),
         duplicate=len(gathered.positions) - len(new),
         rejected=gathered.rejected,
-        opened=[_opening(change) for change in decision.changes if isinstance(change, VisitOpened)],
-        changed=[
-            VisitChange(change.id, change.last_inside_at, change.exited_at)
-            for change in decision.changes
-            if isinstance(change, VisitEnded)
+        visits=visit_changes(
+            (change for change in changes if isinstance(change, Presence)),
+            (presence for each in rejudged.values() for presence in each.before),
+            (presence for each in rejudged.values() for presence in each.gone),
+            (change for change in changes if isinstance(change, Page)), rules.ruleset, now,
+        ),
+        signals=() if tampering is None else tampering_rows(tampering.changes, now),
+        events=list(_candidates(changes, rules.ruleset)),
+        tracks=[
+            *memory.state.records(judged.decision.delta),
+            *(each.state.track_json() for each in rejudged.values() if each.state is not None),
         ],
-        events=list(_candidates(decision.changes, rules)),
-        tracks=memory.state.records(decision.delta),
-    )
+    )  # fmt: skip
 
 
-def _opening(visit: VisitOpened) -> VisitOpening:
-    return VisitOpening(
-        id=visit.id,
-        device=visit.device,
-        machine=visit.machine.to_json(),
-        zone=visit.zone,
-        zone_version=visit.zone_version,
-        verdict=visit.verdict,
-        rule=visit.rule,
-        entered_at=visit.entered_at,
-        confirmed_at=visit.confirmed_at,
-        last_inside_at=visit.last_inside_at,
-        lon=visit.lon,
-        lat=visit.lat,
-        received_at=visit.received,
-        alarm=visit.alarm,
-        late=visit.received - visit.confirmed_at > LATE_US,
-        cause=visit.cause,
-        grade=visit.grade,
-    )
+def remember(memory: Memory, judged: Judged) -> None:
+    """After the commit."""
+    memory.state.apply(judged.decision.delta)
+    for each in judged.rejudged.values():
+        if each.state is not None:
+            memory.state.take_over(each.state)
 
 
-def _candidates(changes: Iterable[object], rules: Rules) -> Iterable[Event]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Silence:
+    """Terminals (slots) that fell silent in a zone, with their tracks, and the ends of their presences."""
+
+    tracks: dict[int, Track]
+    ended: list[Presence]
+
+
+def silence(memory: Memory, rules: Rules, now: int) -> Silence:
+    """Who fell silent; now: us UTC."""
+    state = memory.state
+    state.adopt(rules.ruleset)
+    found = Silence({}, [])
+    for slot, last in state.silent(now).items():
+        track, ends = fall_silent(int(state.device[slot]), state.track(slot), last, rules.ruleset)
+        found.tracks[slot] = track
+        found.ended.extend(end for end in ends if isinstance(end, Presence))
+    return found
+
+
+def work_of_silence(silent: Silence, rules: Rules, *, memory: Memory, partition: int, stream: str, at: int) -> Work:
+    """What a transaction writes of them; the log goes on from where it was, at sequence ``at``."""
+    return Work(
+        partition=partition, stream=stream, previous=at, sequence=at, epoch=rules.epoch, boots=memory.boots,
+        visits=visit_changes(silent.ended, (), (), (), rules.ruleset, 0),
+        tracks=[memory.state.track_json(slot, track) for slot, track in silent.tracks.items()],
+    )  # fmt: skip
+
+
+def to_ask(judged: Judged) -> list[int]:
+    """Terminals that report too seldom to wait for the fix that would confirm an entry."""
+    seen = (change for change in judged.decision.changes if isinstance(change, CandidateSeen))
+    return sorted({change.device for change in seen if change.ask})
+
+
+def _candidates(changes: Iterable[Change], rules: Ruleset) -> Iterable[Event]:
     """疑似进入 is shown at once, and pages nobody; only machines that the zone may ban are worth showing."""
     for change in changes:
         if not isinstance(change, CandidateSeen):
             continue
         zone = rules.fence.zone(change.zone, change.at)
         machine = rules.machines.find(change.device, change.at)
-        if zone is None or machine is None:
+        if zone is None or machine is None or not rules.judge(zone, machine, change.at).alarm:
             continue
         yield Event(
             "terminal",
             {
                 "kind": "candidate",
-                "terminal_phone": machine.phone,
+                "terminal_phone": rules.machines.phone(change.device),
                 "machine": {
                     "id": machine.id,
                     "registration_number": machine.registration_number,

@@ -13,10 +13,14 @@ import structlog
 from gateway.health import report
 from gateway.log import Log, connect
 from gateway.nodes import database_url, nats_url
+from gateway.worker.asking import Asking
+from gateway.worker.evidence import keep_evidence
 from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
+from gateway.worker.signals import watch_contradictions
 from storage import terminal_messages
 from storage.partitions import ensure_partitions, window
+from storage.ruleset import settle_machines
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 CHORES_EVERY_S = 3600.0
 RETRY_S = 5.0
+MOST_LAG_S = 60.0  # what is decided so late says nothing of who is silent now
 log = structlog.get_logger()
 
 
@@ -51,7 +56,14 @@ async def bound_messages(database: str) -> None:
     await _every_hour(database, trim, "messages not bounded yet")
 
 
-async def _every_hour(database: str, chore: Callable[[psycopg.AsyncConnection], Awaitable[None]], trouble: str) -> None:
+async def settle(database: str) -> None:
+    """Brings the machines' rows up to their versions of today: a later date that was stated has come."""
+    await _every_hour(database, settle_machines, "machines not settled yet")
+
+
+async def _every_hour(
+    database: str, chore: Callable[[psycopg.AsyncConnection[Any]], Awaitable[object]], trouble: str
+) -> None:
     """For ever; while the database is away, ``trouble`` is said and the chore tried again soon."""
     while True:
         wait = CHORES_EVERY_S
@@ -71,10 +83,10 @@ async def run(settings: Settings) -> None:
     client = await connect(nats_url(settings, "worker"), "worker")
     broker = Log(client)
     stream = await broker.create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
-    rules = RulesCache()
+    rules, asking = RulesCache(), Asking(client)
     database = database_url(settings, "worker")
     partitions = [
-        Partition(number, stream, broker, database, rules, settings.gather_ms / 1000)
+        Partition(number, stream, broker, database, rules, asking, settings.gather_ms / 1000)
         for number in range(stream.partitions)
     ]
 
@@ -88,7 +100,11 @@ async def run(settings: Settings) -> None:
                              "commits": one.commits, "rows": one.rows}
                 for one in partitions
             },
+            "queries": dict(asking.counts),
         }  # fmt: skip
+
+    def listens() -> bool:
+        return all(one.trouble is None and one.lag_s < MOST_LAG_S for one in partitions)
 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,7 +113,11 @@ async def run(settings: Settings) -> None:
     tasks.append(asyncio.create_task(report(client, "worker", status)))
     tasks.append(asyncio.create_task(keep_partitions(database)))
     tasks.append(asyncio.create_task(bound_messages(database)))
+    tasks.append(asyncio.create_task(settle(database)))
+    tasks.append(asyncio.create_task(keep_evidence(database, settings.evidence_days)))
+    tasks.append(asyncio.create_task(watch_contradictions(database, settings, listens)))
     tasks.append(asyncio.create_task(rules.watch(database)))
+    tasks.append(asyncio.create_task(asking.run()))
     log.info("worker runs", stream=stream.identity, partitions=stream.partitions)
     ending: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)

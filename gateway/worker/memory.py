@@ -13,21 +13,26 @@ import numpy as np
 
 from gateway.worker.duplicates import Recent
 from geofence.presence import State
+from geofence.tampering import Watch
 
 if TYPE_CHECKING:
     from columns.positions import Positions
 
-VERSION = 1
+VERSION = 2
 _LENGTH = 8
 
 
 @dataclass(slots=True)
 class Memory:
-    """``boots``: edge boot -> number of its last batch; ``recent``: newest seconds; ``state``: fixes and presences."""
+    """``boots``: edge boot -> number of its last batch; ``recent``: newest seconds; ``state``: fixes and presences;
+
+    ``watch``: tampering that goes on, read from its alarms by a new owner.
+    """
 
     boots: dict[str, int] = field(default_factory=dict)
     recent: Recent = field(default_factory=Recent)
     state: State = field(default_factory=State)
+    watch: Watch = field(default_factory=Watch)
 
     def to_bytes(self) -> bytes:
         devices, newest = self.recent.newest()
@@ -36,12 +41,7 @@ class Memory:
     def recall(self, positions: Positions) -> None:
         """Takes in rows that an earlier owner has decided and committed: which of them is the latest is all that counts."""
         self.recent.remember(positions)
-        good = np.flatnonzero(positions.good)
-        # Of equal times the first counts, as it did when it was judged.
-        order = good[np.lexsort((-good, positions.time[good], positions.device[good]))]
-        devices = positions.device[order]
-        last = order[np.append(devices[1:] != devices[:-1], True)] if len(order) else order
-        self.state.recall(positions.device[last], positions.time[last], positions.lon[last], positions.lat[last])
+        self.state.recall(positions)
 
     @staticmethod
     def from_bytes(data: bytes, boots: dict[str, int]) -> Memory:

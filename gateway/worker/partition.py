@@ -9,6 +9,7 @@ happened; the log is trimmed only up to what both the offset and a stored snapsh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,18 @@ from columns.positions import Positions, concatenate
 from gateway.log import StreamChangedError
 from gateway.worker import decision as deciding
 from gateway.worker.memory import VERSION, Memory
+from gateway.worker.rejudging import rejudge_late
+from gateway.worker.signals import watch_of
+from geofence.tampering import follow
 from storage.commit import commit
 from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
 from storage.load import create_offset, flush_last, known_reports, load_snapshot, lock_partition, save_snapshot, tracks
 
 if TYPE_CHECKING:
     from gateway.log import Log, Reader, Stream
-    from gateway.worker.decision import Gathered
-    from gateway.worker.rules import RulesCache
-    from geofence.presence import Decision
+    from gateway.worker.asking import Asking
+    from gateway.worker.decision import Gathered, Judged
+    from gateway.worker.rules import Rules, RulesCache
 
 GATHER_BYTES = 512 * 1024  # about 5,000 rows
 LOCK_POLL_S = 0.5
@@ -36,6 +40,8 @@ RETRY_S = 0.5
 RECALL_S = 30.0  # an election in the log's cluster takes 4-9 s
 LAST_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 10.0
+SILENCE_EVERY_S = 30.0
+FOLLOWS_S = 60.0  # who is further behind has not heard what terminals said meanwhile
 # The log is trimmed behind a commit, so a commit must be on disk. A path that is cut is noticed within seconds on both
 # sides: the server would hold the partition's lock for the sake of a worker that is gone.
 CONNECTION: dict[str, Any] = {
@@ -57,7 +63,16 @@ class Stopped(Exception):  # noqa: N818  not an error: what to do next
 class Partition:
     """run() for ever; ``trouble`` says what keeps it from working, ``owned`` whether it is ours."""
 
-    def __init__(self, number: int, stream: Stream, broker: Log, database: str, rules: RulesCache, gather_s: float):
+    def __init__(
+        self,
+        number: int,
+        stream: Stream,
+        broker: Log,
+        database: str,
+        rules: RulesCache,
+        asking: Asking,
+        gather_s: float,
+    ) -> None:
         self.number = number
         self.owned = False
         self.trouble: str | None = None
@@ -69,10 +84,12 @@ class Partition:
         self._log = broker
         self._database = database
         self._rules = rules
+        self._asking = asking
         self._gather_s = gather_s
         self._memory = Memory()
         self._last: list[Positions] = []
         self._last_flushed = self._snapshot_taken = 0.0
+        self._silence_sought = time.monotonic()
         self._snapshot_sequence = 0
 
     async def run(self) -> None:
@@ -159,11 +176,8 @@ class Partition:
         finally:
             await reader.close()
         self._memory.state.replace_tracks(await tracks(connection, self.number))
+        self._memory.watch = await watch_of(connection)
         return self._log.reader(self.number, self.sequence, self._stream)
-
-    def _remember(self, rows: Positions, decision: Decision) -> None:
-        self._memory.recent.remember(rows)
-        self._memory.state.apply(decision.delta)
 
     async def _take(self, connection: psycopg.AsyncConnection[Any], messages: list[tuple[int, bytes]]) -> None:
         gathered = deciding.gather(messages, self._memory.boots)
@@ -171,10 +185,12 @@ class Partition:
         epoch = 0
         while True:
             rules = await self._rules.get(connection, epoch)
-            decision = deciding.judge(self._memory, rules, new)
+            judged = await self._judge(connection, rules, new)
+            tampering = follow(self._memory.watch, self._memory.state, rules.ruleset, new)
             work = deciding.work(
-                gathered, new, decision, rules, memory=self._memory, partition=self.number,
-                stream=self._stream.identity, previous=self.sequence,
+                gathered, new, judged, rules, memory=self._memory, partition=self.number,
+                stream=self._stream.identity, previous=self.sequence, now=time.time_ns() // 1000,
+                tampering=tampering,
             )  # fmt: skip
             try:
                 await commit(connection, work)
@@ -186,12 +202,24 @@ class Partition:
             break
         self.sequence = gathered.sequence
         self._memory.boots = gathered.boots
-        self._remember(new, decision)
+        self._memory.recent.remember(new)
+        deciding.remember(self._memory, judged)
+        self._memory.watch = tampering.after
+        self._asking.ask(deciding.to_ask(judged))
         self.commits += 1
         self.rows += len(new)
         if len(new):
             self._last.append(new)
             self.lag_s = max(0.0, time.time() - int(new.received[-1]) / 1e6)
+
+    async def _judge(self, connection: psycopg.AsyncConnection[Any], rules: Rules, new: Positions) -> Judged:
+        """Terminals with late rows are judged one by one, with their history."""
+        decision = deciding.judge(self._memory, rules, new)
+        rejudged = {}
+        for device in decision.late.tolist():
+            rows = new.take(np.flatnonzero(new.device == device))
+            rejudged[device] = await rejudge_late(connection, rules.ruleset, device, rows)
+        return deciding.Judged(decision, rejudged)
 
     async def _new(self, connection: psycopg.AsyncConnection[Any], gathered: Gathered) -> Positions:
         """The rows that are not stored yet."""
@@ -208,9 +236,25 @@ class Partition:
         if self._last and now - self._last_flushed > LAST_EVERY_S:
             await flush_last(connection, concatenate(self._last))
             self._last, self._last_flushed = [], now
+        if now - self._silence_sought > SILENCE_EVERY_S and self.lag_s < FOLLOWS_S:
+            self._silence_sought = now
+            await self._end_silent(connection)
         if now - self._snapshot_taken > SNAPSHOT_EVERY_S and self.sequence > self._snapshot_sequence:
             await self._snapshot(connection)
             self._snapshot_taken = now
+
+    async def _end_silent(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Presences of terminals that were not heard for longer than their zone allows end where they were last seen."""
+        rules = await self._rules.get(connection, 0)
+        silence = deciding.silence(self._memory, rules, time.time_ns() // 1000)
+        if not silence.tracks:
+            return
+        work = deciding.work_of_silence(
+            silence, rules, memory=self._memory, partition=self.number, stream=self._stream.identity, at=self.sequence
+        )
+        with contextlib.suppress(EpochChangedError):  # a later look will do
+            await commit(connection, work)
+            self._memory.state.silence(silence.tracks)
 
     async def _snapshot(self, connection: psycopg.AsyncConnection[Any]) -> None:
         await save_snapshot(connection, self.number, self.sequence, VERSION, self._memory.to_bytes())

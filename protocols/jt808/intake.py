@@ -78,9 +78,12 @@ def read_whole(packet: Packet, received: int) -> Intake[Packets]:
 def read_answer(packet: Packet, received: int) -> Intake[Packets]:
     """The position in an answer to a command (0x0201, 0x0500): the request's serial number, then a 0x0200 body.
 
-    2011 has no serial number in 0x0201; which it is, the time tells. Raises BodyError where the body is too short.
+    2011 has no serial number in 0x0201, and some terminals of later editions send none. Two bytes further on many a
+    report has a time and a place, too; the one that was asked for is on earth and now. Raises BodyError where the body is
+    too short.
     """
     found: Intake[Packets] | None = None
+    least = (0, 0, 0)
     for skip in (_REQUEST, 0):
         if len(packet.body) < skip + location.BASIC:
             continue
@@ -88,10 +91,10 @@ def read_answer(packet: Packet, received: int) -> Intake[Packets]:
         whole = np.zeros(1, np.intp)
         source = np.full(1, Source.QUERY, np.uint8)
         rows = location.read(one, whole.astype(np.int32), one.body_start, one.body_end, source, received)
-        if found is None or not rows.quality[0] & Quality.BAD_TIME:
-            found = Intake(one, rows, whole, _NO_ROWS, _NO_ROWS, Rejects.empty())
-        if not rows.quality[0] & Quality.BAD_TIME:
-            break
+        quality, away = int(rows.quality[0]), abs(int(rows.time[0]) - received)
+        doubt = quality & Quality.BAD_TIME, quality & Quality.OUT_OF_RANGE, away
+        if found is None or doubt < least:
+            found, least = Intake(one, rows, whole, _NO_ROWS, _NO_ROWS, Rejects.empty()), doubt
     if found is None:
         raise BodyError(f"0x{packet.message:04x} has {len(packet.body)} bytes, too few for a position")
     return found

@@ -25,6 +25,9 @@ BASIC = 28
 FIXED, SOUTH, WEST, SCRAMBLED = 1 << 1, 1 << 2, 1 << 3, 1 << 5  # status bits 1, 2, 3, 5
 AHEAD = 5 * 60 * bcd.SECOND
 """A device time further ahead of our clock than this is Quality.FUTURE."""
+FIRST = 1_293_811_200 * bcd.SECOND
+"""2011-01-01 in China: no terminal is older than the standard. An earlier time is a clock that was reset or rolled over
+(GPS weeks repeat after 19.6 years), so it is no time."""
 MAX_LAT, MAX_LON = 90_000_000, 180_000_000
 
 _Integer = TypeVar("_Integer", bound=np.integer)
@@ -79,6 +82,7 @@ def read(
     status = fields["status"].astype(np.uint32)
     lat, lon = fields["lat"].astype(np.int64), fields["lon"].astype(np.int64)
     time, valid = bcd.times(fields["year_month"], fields["day_hour"], fields["minute_second"])
+    valid &= time >= FIRST
     fingerprint = fingerprints(packets.buffer, starts, ends)
     quality = _QUALITY_OF_STATUS[status & _QUALITY_BITS]
     if not valid.all():

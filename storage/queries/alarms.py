@@ -19,12 +19,16 @@ async def page(
     *,
     scope: Collection[str] | None,
     states: list[str] | None,
+    kinds: list[str] | None,
     district: str | None,
     since: datetime | None,
     before: int | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Newest first; ``district`` takes what lies below it along."""
+    """Newest first; ``district`` takes what lies below it along.
+
+    A merged alarm lives on in another, so it is of no state but closed, whatever staff had done about it.
+    """
     cursor = await connection.execute(
         """
         WITH RECURSIVE below (code) AS (
@@ -33,8 +37,9 @@ async def page(
             SELECT d.code FROM district d JOIN below ON d.parent = below.code
         )
         SELECT id, document FROM alarm_view
-        WHERE (%(scope)s::text[] IS NULL OR district = ANY(%(scope)s))
-          AND (%(states)s::text[] IS NULL OR state = ANY(%(states)s))
+        WHERE (%(scope)s::text[] IS NULL OR district = ANY(%(scope)s) OR copied_to = ANY(%(scope)s))
+          AND (%(states)s::text[] IS NULL OR (state = ANY(%(states)s) AND (merged_into IS NULL OR state = 'closed')))
+          AND (%(kinds)s::text[] IS NULL OR kind = ANY(%(kinds)s))
           AND (%(district)s::text IS NULL OR district IN (SELECT code FROM below))
           AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
           AND (%(before)s::bigint IS NULL OR id < %(before)s)
@@ -43,6 +48,7 @@ async def page(
         {
             "scope": None if scope is None else list(scope),
             "states": states,
+            "kinds": kinds,
             "district": district,
             "since": since,
             "before": before,
@@ -66,8 +72,10 @@ async def actions(connection: AsyncConnection[DictRow], alarm: int) -> list[dict
 
 
 async def lock(connection: AsyncConnection[DictRow], alarm: int) -> dict[str, Any] | None:
-    """The alarm's state and district, held against other actions until the transaction ends."""
-    cursor = await connection.execute("SELECT id, state, district FROM alarm WHERE id = %s FOR UPDATE", (alarm,))
+    """The alarm's state, districts and merged_into, held against other actions until the transaction ends."""
+    cursor = await connection.execute(
+        "SELECT id, state, district, copied_to, merged_into FROM alarm WHERE id = %s FOR UPDATE", (alarm,)
+    )
     return await cursor.fetchone()
 
 
@@ -96,8 +104,12 @@ async def act(
 
 
 async def machines_in(connection: AsyncConnection[DictRow], scope: Collection[str]) -> list[int]:
-    """The devices that have an alarm in these districts: what a township may follow."""
-    cursor = await connection.execute("SELECT DISTINCT device FROM alarm WHERE district = ANY(%s)", (list(scope),))
+    """The devices that have an alarm of these districts, or one that they have a copy of: what a township may follow."""
+    cursor = await connection.execute(
+        "SELECT device FROM alarm WHERE district = ANY(%(scope)s)"
+        " UNION SELECT device FROM alarm WHERE copied_to = ANY(%(scope)s)",
+        {"scope": list(scope)},
+    )
     return [int(row["device"]) for row in await cursor.fetchall()]
 
 
@@ -107,8 +119,10 @@ async def announce(connection: AsyncConnection[DictRow], alarm: int) -> None:
 
 
 async def machine_is_in(connection: AsyncConnection[DictRow], machine: int, scope: Collection[str]) -> bool:
-    """Whether the machine has an alarm in these districts."""
+    """Whether the machine has an alarm of these districts, or one that they have a copy of."""
     cursor = await connection.execute(
-        "SELECT 1 FROM alarm WHERE machine = %s AND district = ANY(%s) LIMIT 1", (machine, list(scope))
+        "SELECT 1 FROM alarm WHERE machine = %(machine)s"
+        " AND (district = ANY(%(scope)s) OR copied_to = ANY(%(scope)s)) LIMIT 1",
+        {"machine": machine, "scope": list(scope)},
     )
     return await cursor.fetchone() is not None

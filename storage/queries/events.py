@@ -24,7 +24,7 @@ async def between(
 ) -> list[dict[str, Any]]:
     """Events with after < id <= until, oldest first."""
     cursor = await connection.execute(
-        "SELECT id, kind, district, data FROM event"
+        "SELECT id, kind, district, copied_to, data FROM event"
         " WHERE id > %(after)s AND (%(until)s::bigint IS NULL OR id <= %(until)s) ORDER BY id LIMIT %(limit)s",
         {"after": after, "until": until, "limit": limit},
     )

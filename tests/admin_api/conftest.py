@@ -96,8 +96,9 @@ class Facts:
     def zone(self, district: str = BRANCH) -> int:
         zone = int(self.run("INSERT INTO zone DEFAULT VALUES RETURNING id")[0][0])
         self.run(
-            "INSERT INTO zone_version (zone, version, name, district, tier, state, crs, source, geometry, rules,"
-            " valid_from, author) VALUES (%s, 1, '禁用区', %s, 'core', 'active', 'wgs84', %s, %s, %s, '2020-01-01Z', 'test')",
+            "INSERT INTO zone_version (zone, version, name, district, tier, state, doc_no, crs, source, geometry, rules,"
+            " valid_from, author) VALUES (%s, 1, '禁用区', %s, 'core', 'active', '1号', 'wgs84', %s, %s, %s, '2020-01-01Z',"
+            " 'test')",
             zone, district, Jsonb(SQUARE), Jsonb(SQUARE), Jsonb(RULES),
         )  # fmt: skip
         return zone

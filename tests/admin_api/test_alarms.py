@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from admin_api.alarm_states import ACTIONS, ALLOWED, STATES, next_state
+from admin_api.alarm_states import ACTIONS, ALLOWED, KINDS, STATES, next_state
 from tests.admin_api.conftest import BRANCH, OTHER, TOWNSHIP
 
 pytestmark = pytest.mark.asyncio
@@ -146,3 +146,85 @@ async def test_an_alarm_carries_what_the_contract_names(client, facts):
     for name in ("machine", "terminal_phone", "zone", "zone_version", "rule", "entered_at", "confirmed_at", "exited_at",
                  "grade", "state", "late", "actions", "allowed"):  # fmt: skip
         assert name in document
+
+
+def signal(facts, kind="power_cut", district=BRANCH, *, machine=None, copied_to=None, subject="7"):
+    """An alarm of another kind than an entry, without a zone or a place."""
+    machine = machine or facts.machine(f"2-{kind}{subject}")
+    (row,) = facts.run(
+        "INSERT INTO alarm (kind, subject, district, copied_to, machine, device, entered_at, confirmed_at, received_at,"
+        " detail) VALUES (%s, %s, %s, %s, %s, 7, now(), now(), now(), '{\"bits\": [8]}') RETURNING id",
+        kind, subject, district, copied_to, machine,
+    )  # fmt: skip
+    return int(row[0])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "zone_entry"])
+async def test_every_kind_is_handled_alike(client, facts, kind):
+    """Without a visit, a zone or a place it goes from new to closed like any other."""
+    alarm = signal(facts, kind)
+    document = (await client.get(f"/api/v1/alarms/{alarm}", headers=facts.bearer())).json()
+    assert (document["kind"], document["zone"], document["visit"], document["detail"]) == (
+        kind,
+        None,
+        None,
+        {"bits": [8]},
+    )
+    assert document["machine"]["registration_number"].startswith("2-")
+    await act(client, facts, alarm, action="accept")
+    await act(client, facts, alarm, action="feedback", result="confirmed")
+    assert (await act(client, facts, alarm, action="close", note="查实")).json()["state"] == "closed"
+
+
+async def test_the_list_takes_kinds(client, facts):
+    """One, or several with a comma between; one that there is not is a 422."""
+    entry, power, silent = facts.alarm(), signal(facts), signal(facts, "silent")
+
+    async def ids(kind):
+        answer = await client.get("/api/v1/alarms", params={"kind": kind}, headers=facts.bearer())
+        return [item["id"] for item in answer.json()["items"]]
+
+    assert await ids("zone_entry") == [entry]
+    assert await ids("power_cut,silent") == [silent, power]
+    assert await ids("") == [silent, power, entry]
+    answer = await client.get("/api/v1/alarms?kind=theft", headers=facts.bearer())
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"] == "query.kind"
+
+
+async def test_a_copy_is_seen_and_not_handled(client, facts):
+    """The machine's own township reads an alarm of another district, may follow the machine, and handles nothing."""
+    machine = facts.machine()
+    alarm = facts.alarm(OTHER, device=facts.terminal("13900000009", machine), machine=machine)
+    headers = facts.bearer("township_handler", TOWNSHIP)
+    assert (await client.get(f"/api/v1/alarms/{alarm}", headers=headers)).status_code == 404
+    assert (await client.get(f"/api/v1/machines/{machine}/track?purpose=x", headers=headers)).status_code == 404
+    facts.run("UPDATE alarm SET copied_to = %s", TOWNSHIP)
+    listed = (await client.get("/api/v1/alarms", headers=headers)).json()["items"]
+    assert [item["id"] for item in listed] == [alarm]
+    document = (await client.get(f"/api/v1/alarms/{alarm}", headers=headers)).json()
+    assert (document["copied_to"], document["allowed"]) == (TOWNSHIP, [])
+    assert (await client.get(f"/api/v1/machines/{machine}/track?purpose=x", headers=headers)).status_code == 200
+    assert (await client.get("/api/v1/terminals/13900000009/track?purpose=x", headers=headers)).status_code == 200
+    assert (await act(client, facts, alarm, "township_handler", TOWNSHIP, action="accept")).status_code == 403
+    assert (await act(client, facts, alarm, "branch_handler", OTHER, action="accept")).status_code == 201
+
+
+async def test_a_merged_alarm_lives_on_in_another(client, facts):
+    """It is no open alarm, whatever its state, and is handled where it went; its record stays readable."""
+    one, other = facts.alarm(), facts.alarm()
+    facts.run("UPDATE alarm SET merged_into = %s WHERE id = %s", one, other)
+
+    async def ids(**params):
+        answer = await client.get("/api/v1/alarms", params=params, headers=facts.bearer())
+        return [item["id"] for item in answer.json()["items"]]
+
+    assert await ids(state="open") == [one]
+    assert await ids() == [other, one]
+    facts.run("UPDATE alarm SET state = 'closed' WHERE id = %s", other)
+    assert await ids(state="closed") == [other]
+    document = (await client.get(f"/api/v1/alarms/{other}", headers=facts.bearer())).json()
+    assert (document["merged_into"], document["allowed"]) == (one, ["note"])
+    answer = await act(client, facts, other, action="accept")
+    assert (answer.status_code, answer.json()["merged_into"]) == (409, one)
+    assert (await act(client, facts, other, action="note", note="见并入报警")).status_code == 201

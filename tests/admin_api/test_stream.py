@@ -117,6 +117,42 @@ async def test_events_stay_in_their_scope(served, facts):
         assert [(await branch.next())[2].get("id") for _ in range(3)] == [other, None, own]
 
 
+async def test_a_copied_alarm_is_one_event(served, facts):
+    """Both districts' townships get it, another one does not, and who reads the city gets it once."""
+    other = f"{OTHER}001"
+    facts.run("INSERT INTO district (code, name, level, parent) VALUES (%s, '另一乡镇', 'township', %s)", other, OTHER)
+    async with (
+        reading(served, facts.bearer("township_handler", TOWNSHIP)) as owner,
+        reading(served, facts.bearer("township_handler", other)) as stranger,
+        reading(served, facts.bearer()) as city,
+    ):
+        alarm = await in_thread(facts.alarm, BRANCH)
+        assert (await city.next())[2]["id"] == alarm
+        facts.run("UPDATE alarm SET copied_to = %s", TOWNSHIP)
+        facts.run("SELECT emit_alarms(ARRAY[%s]::bigint[])", alarm)
+        assert (await owner.next())[2]["id"] == alarm
+        assert (await city.next())[2]["copied_to"] == TOWNSHIP
+        last = await in_thread(facts.alarm, other)
+        assert (await city.next())[2]["id"] == last
+        assert (await stranger.next())[2]["id"] == last
+
+
+async def test_a_digest_is_for_who_reads_alarms(served, facts):
+    """Within its district; an engineer, who reads terminals only, is not told."""
+    async with (
+        reading(served, facts.bearer("township_handler", TOWNSHIP)) as township,
+        reading(served, facts.bearer("engineer")) as engineer,
+    ):
+        for district in (OTHER, TOWNSHIP):
+            facts.run(
+                "SELECT emit_events(jsonb_build_array(jsonb_build_object('kind', 'digest', 'district', %s::text, 'data',"
+                " jsonb_build_object('district', %s::text))))", district, district,
+            )  # fmt: skip
+        facts.run('SELECT emit_events(\'[{"kind": "terminal", "data": {"phone": "1"}}]\')')
+        assert (await township.next())[1:] == ("digest", {"district": TOWNSHIP})
+        assert (await engineer.next())[1] == "terminal"
+
+
 async def test_a_refused_stream_is_a_problem(served, facts):
     """No token: 401. A role without positions that asks for frames: 403. An id that is no number: 422."""
     async with reading(served, {}) as stream:

@@ -37,13 +37,78 @@ async def test_publishing_needs_a_notice_and_the_city(client, facts):
     assert (await client.post("/api/v1/zones", json=zone_feature(district=OTHER), headers=branch)).status_code == 403
     draft = await client.post("/api/v1/zones", json=zone_feature(), headers=branch)
     assert draft.json()["properties"]["state"] == "draft"
-    zone = draft.json()["id"]
-    assert (await client.post(f"/api/v1/zones/{zone}/publish", headers=branch)).status_code == 403
-    published = await client.post(f"/api/v1/zones/{zone}/publish", headers=facts.bearer())
-    assert published.json()["properties"]["state"] == "active"
-    assert (await client.delete(f"/api/v1/zones/{zone}", headers=branch)).status_code == 403
-    assert (await client.post(f"/api/v1/zones/{zone}/publish", headers=facts.bearer())).status_code == 409
     assert facts.run("SELECT count(*) FROM zone")[0][0] == 1
+
+
+async def test_only_a_token_publishes_at_once(client, facts):
+    """A city admin who is signed in is told to find a second person; a token may, and the audit says how."""
+    session = {"Cookie": f"lezgate_session={facts.token(kind='session')}", "X-Lezgate": "1"}
+    answer = await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=session)
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:lezgate:problem:second-person-required")
+    assert "另一人" in answer.json()["detail_zh"]
+    assert facts.run("SELECT count(*) FROM zone")[0][0] == 0
+    zone = (await client.post("/api/v1/zones", json=zone_feature(), headers=session)).json()["id"]
+    again = await client.put(f"/api/v1/zones/{zone}?publish=true", json=zone_feature(), headers=session)
+    assert again.status_code == 403
+    published = await client.put(f"/api/v1/zones/{zone}?publish=true", json=zone_feature(), headers=facts.bearer())
+    assert (published.json()["properties"]["state"], published.json()["properties"]["direct"]) == ("active", True)
+    (detail,) = facts.run("SELECT detail FROM audit WHERE action = 'zone.publish'")[0]
+    assert detail == {"version": 2, "doc_no": "聊政发〔2025〕1号", "ended": [1],
+                      "note": "published at once by token, no second person"}  # fmt: skip
+
+
+async def test_a_zone_in_force_is_retired_by_the_city(client, facts):
+    """A branch retires its drafts; what is in force, or approved for later, is the city's to end."""
+    branch = facts.bearer("branch_admin", BRANCH)
+    draft = (await client.post("/api/v1/zones", json=zone_feature(), headers=branch)).json()["id"]
+    assert (await client.delete(f"/api/v1/zones/{draft}", headers=branch)).status_code == 204
+    for begins in (None, "2099-01-01T00:00:00+08:00"):
+        law = await client.post(
+            "/api/v1/zones?publish=true", json=zone_feature(valid_from=begins), headers=facts.bearer()
+        )
+        address = f"/api/v1/zones/{law.json()['id']}"
+        # A draft beside it is what such a zone shows: the law behind it counts all the same.
+        await client.put(address, json=zone_feature(), headers=branch)
+        assert (await client.delete(address, headers=branch)).status_code == 403
+        assert law.json() == (await client.get(address + "?version=1", headers=branch)).json()
+        assert (await client.delete(address, headers=facts.bearer())).status_code == 204
+        states = facts.run("SELECT zone_state(v) FROM zone_version v WHERE zone = %s", law.json()["id"])
+        assert states == [("retired",), ("retired",)]
+    assert len(facts.audits("zone.retire")) == 3
+
+
+async def test_the_list_by_state(client, facts):
+    """A state's list has the zones with a version in it, also beside one in force; retired is what has nothing else."""
+    zone = (await client.post("/api/v1/zones?publish=true", json=zone_feature(), headers=facts.bearer())).json()["id"]
+    await client.put(f"/api/v1/zones/{zone}?publish=true", json=zone_feature(), headers=facts.bearer())
+    await client.put(f"/api/v1/zones/{zone}", json=zone_feature(), headers=facts.bearer())
+    other = (await client.post("/api/v1/zones", json=zone_feature(district=OTHER), headers=facts.bearer())).json()["id"]
+
+    async def shown(query: str) -> list[tuple[int, int]]:
+        items = (await client.get(f"/api/v1/zones{query}", headers=facts.bearer())).json()["items"]
+        return [(item["id"], item["properties"]["version"]) for item in items]
+
+    assert await shown("") == [(zone, 2), (other, 1)]
+    assert await shown("?state=draft") == [(zone, 3), (other, 1)]
+    assert await shown("?state=draft&limit=1") == [(zone, 3)]
+    assert await shown("?state=draft,active") == [(zone, 2), (other, 1)]
+    assert await shown("?state=retired") == []
+    assert await shown(f"?district={OTHER}") == [(other, 1)]
+    await client.delete(f"/api/v1/zones/{zone}", headers=facts.bearer())
+    assert await shown("?state=retired") == [(zone, 3)]
+    assert await shown("") == [(other, 1)]
+    assert (await client.get("/api/v1/zones?state=law", headers=facts.bearer())).status_code == 422
+
+
+async def test_the_numbers_of_a_zone_are_kept(client, facts):
+    """What a zone says of merging, signal loss and slow terminals comes out as it went in; else the defaults."""
+    numbers = {"merge_s": 60, "lost_s": 900.5, "lost_merge_s": 3600, "slow_terminals": "wait"}
+    said = (await client.post("/api/v1/zones", json=zone_feature(**numbers), headers=facts.bearer())).json()
+    assert {name: said["properties"][name] for name in numbers} == numbers
+    silent = (await client.post("/api/v1/zones", json=zone_feature(), headers=facts.bearer())).json()
+    assert {name: silent["properties"][name] for name in numbers} == {
+        "merge_s": 600, "lost_s": 1800, "lost_merge_s": 43200, "slow_terminals": "ask"
+    }  # fmt: skip
 
 
 async def test_a_new_version_ends_its_predecessor_and_leaves_the_past(client, facts):
@@ -109,13 +174,6 @@ async def test_a_bad_zone_is_refused_with_its_place(client, facts):
     assert facts.run("SELECT count(*) FROM zone")[0][0] == 0
     answer = await client.post("/api/v1/zones?crs=cgcs2000", json=zone_feature(crs=None), headers=facts.bearer())
     assert answer.status_code == 201
-
-
-async def test_back_testing_is_not_there_yet(client, facts):
-    """501 as a problem, not a 404."""
-    answer = await client.post("/api/v1/zones/backtest", json={}, headers=facts.bearer())
-    assert answer.status_code == 501
-    assert answer.json()["type"].endswith("not-yet")
 
 
 async def test_a_zones_district_joins_the_tree(client, facts):

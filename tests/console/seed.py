@@ -90,6 +90,30 @@ class City:
                 conn.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", [alarm])
         return int(alarm)
 
+    def signal(self, kind: str = "power_cut", *, zone: bool = True, detail: dict[str, Any] | None = None) -> int:
+        """An alarm of another kind than an entry, with its event; without a zone it has no place either."""
+        with self.connect() as conn:
+            (alarm,) = _one(
+                conn.execute(
+                    "INSERT INTO alarm (kind, subject, district, machine, device, zone, zone_version, lon, lat, entered_at,"
+                    " confirmed_at, received_at, paged_at, page_reason, detail) VALUES (%s, '1', %s, %s, %s, %s, 1, %s, %s,"
+                    " now() - interval '3 minutes', now(), now(), now(), 'prompt', %s) RETURNING id",
+                    [kind, DISTRICT, self.machine, DEVICE, self.zone if zone else None, round(LON * 1e6) if zone else None,
+                     round(LAT * 1e6) if zone else None, json.dumps(detail or {})],
+                )
+            )  # fmt: skip
+            conn.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", [alarm])
+        return int(alarm)
+
+    def digest(self) -> None:
+        """The event of machines that were inside already, as a worker writes it."""
+        data = {"district": DISTRICT, "alarms": 12, "causes": {"rule_effective": 9, "attribute_changed": 3},
+                "machines": [self.machine], "zones": [{"id": self.zone, "name": ZONE, "alarms": 12}],
+                "since": "2026-03-01T08:00:00+00:00", "until": "2026-03-01T08:01:00+00:00"}  # fmt: skip
+        with self.connect() as conn:
+            event = {"kind": "digest", "district": DISTRICT, "data": data}
+            conn.execute("SELECT emit_events(%s::jsonb)", [json.dumps([event])])
+
     def candidate(self) -> None:
         """The event of a machine near the border, as a worker writes it."""
         machine = {

@@ -13,6 +13,8 @@ import pytest
 
 from admin_api.alarm_states import ACTIONS, MEASURES, RESULTS, STATES
 from admin_api.permissions import ROLES
+from geofence.rules import STAGES, parse_rules, wording
+from geofence.rules.terms import ENERGY_WORDS, TYPE_WORDS
 
 CONSOLE = Path(__file__).resolve().parents[2] / "admin_api" / "console"
 SOURCES = [*sorted(CONSOLE.glob("*.mjs")), CONSOLE / "index.html"]
@@ -92,14 +94,47 @@ def test_terms_are_those_of_the_api(words: dict[str, list[str]]) -> None:
         ([{"any_of": [{"stage_below": "2"}]}], "未达到国二(国一及以前,不含国二)"),
         ({"any_of": [{"stage_below": "4"}, {"stage_in": ["x"]}]},
          "未达到国四(国三及以前,不含国四)或排放阶段为环X(国一及以前或无法判定)"),
+        ({"index": 1, "predicate": {"stage_below": "1"}, "note": "stage_x_as_pre"},
+         "未达到国一(国一以前,不含国一)；环X按国一以前对待"),
         ({"something_new": 1}, '{"something_new":1}'),
         (None, "—"),
     ],
 )  # fmt: skip
 def test_rules_in_words(rule: object, said: str) -> None:
     """A verdict names what fired, in the notice's own words; an unknown rule is shown rather than hidden."""
-    script = f"console.log(JSON.stringify((await import(base + '/rules.mjs')).ruleInWords({json.dumps(rule)})));"
-    assert run(script) == said
+    assert run(_in_words(rule)) == said
+
+
+RULES = [
+    [{"any_of": [{"stage_below": stage}]} for stage in "1234"],
+    [{"any_of": [{"stage_in": list(STAGES)}, {"smoke_class_not_met": "1"}]}, {"any_of": [{"smoke_class_not_met": "2"}]}],
+    [{"any_of": [{"type_in": [*TYPE_WORDS, "铣刨机"]}]}, {"any_of": [{"type_not_in": ["forklift", "挖掘机"]}]}],
+    [{"any_of": [{"registration_type": "in_plant"}, {"registration_type": "machinery"}]}],
+    [{"any_of": [{"power_kw": {"min": 37, "max": 75}}, {"power_kw": {"min": 560}}, {"power_kw": {"max": 18.5}}]}],
+    [{"any_of": [{"energy_in": list(ENERGY_WORDS)}]}],
+    [{"all_of": [{"any_of": [{"smoke_class_not_met": "3"}, {"stage_below": "2"}]}, {"any_of": [{"stage_below": "3"}]}],
+      "name": "第一阶段", "valid_from": "2023-02-01T00:00:00+08:00", "valid_to": "2024-12-31T04:30:00Z",
+      "weekdays": [1, 2, 3, 4, 5, 6, 7], "hours": [["22:00", "06:00"], ["12:00", "13:30"]]}],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_rules_read_as_in_the_notice(rules: list[object]) -> None:
+    """The console's Chinese words for every predicate, window and date are those of geofence.rules."""
+    assert run(_in_words(rules)) == wording(parse_rules(rules), "zh")
+
+
+def test_rules_in_english(words: dict[str, list[str]]) -> None:
+    """Every predicate has English words too: none is shown as JSON or as a key."""
+    for rules in RULES:
+        said = run("(await import(base + '/i18n.mjs')).setLanguage('en');\n" + _in_words(rules))
+        assert isinstance(said, str)
+        assert "{" not in said
+        assert "rule." not in said
+
+
+def _in_words(rules: object) -> str:
+    return f"console.log(JSON.stringify((await import(base + '/rules.mjs')).ruleInWords({json.dumps(rules)})));"
 
 
 def test_times_are_chinas() -> None:

@@ -14,7 +14,10 @@ from gateway.demo.fleet import fleet
 from gateway.demo.scenes import ENTRY_EVERY_S, PERIOD_S
 from gateway.simulator.machines import KINDS
 from gateway.simulator.motion import Mode
-from geofence.rules import STAGES, Verdict, judge
+from geofence.fence import Fence
+from geofence.machines import Machine, Machines
+from geofence.rules import STAGES, Verdict
+from geofence.ruleset import Ruleset
 from geofence.zones import parse_feature
 
 COUNTIES = {"371502", "371503", "371521", "371522", "371524", "371525", "371526", "371581"}
@@ -111,13 +114,16 @@ class Track:
     """Where one machine stands to the zones over a while: the verdicts of the zones it is in."""
 
     def __init__(self, drafts) -> None:
-        self.rules = [draft.rules for draft in drafts.values()]
+        self.zones = [draft.publish(number, 1) for number, draft in enumerate(drafts.values())]
+        self.ruleset = Ruleset(Fence.compile([]), Machines())
         self.tree = STRtree([draft.geometry for draft in drafts.values()])
 
     def violates(self, machine, time) -> bool:
         fix = machine.itinerary.at(time)
         inside = self.tree.query(Point(fix.lon, fix.lat), "intersects")
-        return any(judge(self.rules[zone], machine).verdict is Verdict.VIOLATION for zone in inside)
+        registered = Machine(0, emission_stage=machine.emission_stage)
+        judgements = (self.ruleset.judge(self.zones[i], registered, int(time * 1e6)) for i in inside)
+        return any(judgement.verdict is Verdict.VIOLATION for judgement in judgements)
 
 
 @pytest.mark.parametrize("start", [NOW, NOW + 777.0])

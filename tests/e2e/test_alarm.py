@@ -167,11 +167,17 @@ def test_the_stream_resumes_without_a_gap(town, terminals):
     seen = first.wait("alarm", 5, phone)
     assert seen is not None
     first.stop()
-    for i, place in enumerate((OUTSIDE, OUTSIDE, INSIDE, INSIDE)):
-        banned.report(*place, start + (i + 3) * 10_000_000)
+    for i in (3, 4):
+        banned.report(*OUTSIDE, start + i * 10_000_000)
+    time.sleep(1)
+    for i in (5, 6):  # a return within ten minutes is the same visit
+        banned.report(*INSIDE, start + i * 10_000_000)
     time.sleep(1)
     again = Listener(town, last_id=int(seen[2]))
-    following = again.wait("alarm", 5, phone)
-    assert following is not None
-    assert int(following[2]) > int(seen[2])
+    left, returned = again.wait("alarm", 5, phone), again.wait("alarm", 5, phone)
+    assert left is not None
+    assert returned is not None
+    assert int(returned[2]) > int(left[2]) > int(seen[2])
+    assert {event[3]["id"] for event in (seen, left, returned)} == {seen[3]["id"]}
+    assert [event[3]["exited_at"] is None for event in (seen, left, returned)] == [True, False, True]
     again.stop()

@@ -3,54 +3,43 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from columns.positions import Positions, concatenate
 from gateway.worker.memory import Memory
-from geofence.presence import decide
-from tests.geofence.test_presence import DEVICES, FENCE, MACHINES, history
-from tests.geofence.world import START
+from tests.geofence.system import Worker, in_batches
+from tests.geofence.test_presence import cuts, shown, worlds
+from tests.geofence.worlds import DEVICES, arriving, packets, runs, world
 
-batches = st.lists(st.lists(st.tuples(st.sampled_from(DEVICES[:3]), st.integers(0, 200)), max_size=8), max_size=8)
-
-
-def rows_of(batch: list[tuple[int, int]], clock: dict[int, int], back: int) -> Positions:
-    """The batch's fixes ten minutes apart by terminal, every fifth one from ``back`` steps before."""
-    parts = []
-    for n, (device, place) in enumerate(batch):
-        clock[device] = clock.get(device, 0) + 1
-        row = history(device, [place])
-        late = back if n % 5 == 4 else 0
-        parts.append(row.with_columns(time=START + np.array([clock[device] - late]) * 600_000_000))
-    return concatenate(parts)
+walks = st.lists(st.tuples(runs(8), packets), min_size=2, max_size=3)
 
 
 class Owner:
-    """A worker's part in it, with the database as a dict of tracks and the log as a list of batches."""
+    """A worker's part in it, with the log as a list of batches; a batch may bring what was brought before."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules) -> None:
         self.memory = Memory()
-        self.tracks: dict[int, object] = {}
+        self.worker = Worker(rules)
         self.log: list[Positions] = []
+        self.stored: set[tuple[int, int, int]] = set()
         self.snapshot: tuple[bytes, int] = (b"", 0)
-        self.changes: list[object] = []
 
     def take(self, rows: Positions) -> None:
-        self.memory.state.refence(FENCE)
-        decision = decide(self.memory.state, FENCE, MACHINES, rows)
-        for device, track in self.memory.state.records(decision.delta):
-            if track is None:
-                self.tracks.pop(device, None)
-            else:
-                self.tracks[device] = track
-        self.memory.recent.remember(rows)
-        self.memory.state.apply(decision.delta)
+        sifted = self.memory.recent.sift(rows)
+        known = np.array([_key(rows, int(row)) in self.stored for row in sifted.suspects], bool)
+        new = rows.take(np.union1d(sifted.fresh, sifted.suspects[~known]))
+        self.worker.state = self.memory.state
+        self.worker.take(new)
+        self.memory.recent.remember(new)
+        keys = [_key(new, row) for row in range(len(new))]
+        assert self.stored.isdisjoint(keys)
+        self.stored.update(keys)
         self.log.append(rows)
-        self.changes += decision.changes
 
     def take_snapshot(self) -> None:
-        self.snapshot = (self.memory.to_bytes(), len(self.log))
+        self.snapshot = self.memory.to_bytes(), len(self.log)
 
     def die_and_recall(self, pieces: int) -> None:
         data, start = self.snapshot
@@ -58,31 +47,65 @@ class Owner:
         rest = concatenate(self.log[start:]) if self.log[start:] else Positions.empty()
         for piece in np.array_split(np.arange(len(rest)), pieces):  # batched as it comes, never as it was
             self.memory.recall(rest.take(piece))
-        self.memory.state.replace_tracks(self.tracks)
+        tracks = {device: track for device, track in self.worker.tracks.items() if track is not None}
+        self.memory.state.replace_tracks(tracks)
 
 
-@given(batches, st.integers(0, 3), st.data())
+def _key(rows: Positions, row: int) -> tuple[int, int, int]:
+    return int(rows.device[row]), int(rows.time[row]), int(rows.fingerprint[row])
+
+
+def _arrived(place, devices, walks) -> Positions:
+    parts = [arriving(place.walk(device, walk), order) for device, (walk, order) in zip(devices, walks, strict=False)]
+    rows = concatenate(parts)
+    return rows.take(np.argsort(rows.received, kind="stable"))
+
+
 @settings(max_examples=150, deadline=None)
-def test_a_crash_changes_nothing(work, back, data):
-    """Snapshots and crashes after any batch, late fixes among them: the same changes as without any crash."""
-    steady, mortal = Owner(), Owner()
-    clock: dict[int, int] = {}
-    for batch in work:
-        rows = rows_of(batch, clock, back)
-        steady.take(rows)
-        mortal.take(rows)
-        what = data.draw(st.sampled_from(["go on", "snapshot", "crash"]))
-        if what == "snapshot":
+@given(
+    world=worlds, walks=walks, cuts=cuts, data=st.data(),
+    devices=st.sampled_from([(101, 102, 103), (104, 106, 107), (105, 108, 101)]),
+)  # fmt: skip
+def test_a_crash_changes_nothing(world, walks, cuts, devices, data):
+    """Snapshots and crashes after any batch, with late fixes, and with batches that come again: the same presences, visits
+    and pages as without any crash.
+    """
+    steady, mortal = Owner(world.rules), Owner(world.rules)
+    batches = in_batches(_arrived(world, devices, walks), [2 * cut for cut in cuts])
+    for n, batch in enumerate(batches):
+        again = data.draw(st.integers(0, n))
+        for rows in (batch, batches[again]) if again < n else (batch,):
+            steady.take(rows)
+            mortal.take(rows)
+        what = data.draw(st.sampled_from(["go on", "snapshot", "crash", "snapshot and crash"]))
+        if "snapshot" in what:
             mortal.take_snapshot()
-        elif what == "crash":
+        if "crash" in what:
             mortal.die_and_recall(data.draw(st.integers(1, 4)))
-    assert mortal.changes == steady.changes
+    before, after = steady.worker.database, mortal.worker.database
+    assert shown(after.presences.values()) == shown(before.presences.values())
+    assert after.shown() == before.shown()
+    assert after.paged() == before.paged()
 
 
 def test_the_walks_do_something():
-    """Otherwise nothing would be compared above."""
-    one = Owner()
-    clock: dict[int, int] = {}
-    for n in range(40):
-        one.take(rows_of([(DEVICES[0], n // 4 * 7)], clock, 0))
-    assert len(one.changes) > 4
+    """Otherwise nothing would be compared above: presences, late rows and pages do occur."""
+    place, rng = world(3), np.random.default_rng(1)
+    walks = [([(int(n), 2, 3, 0) for n in rng.integers(0, 400, 12)], [(3, 9, False), (4, 1, True)]) for _ in range(3)]
+    one = Owner(place.rules)
+    for batch in in_batches(_arrived(place, DEVICES[:3], walks), range(0, 72, 5)):
+        one.take(batch)
+    assert len(one.worker.database.presences) > 4
+    assert one.worker.rejudged
+    assert one.worker.pages
+
+
+def test_what_is_no_snapshot_is_refused():
+    """Of another version or cut off: the log is read instead."""
+    place, one = world(3), Memory()
+    one.recall(place.walk(DEVICES[0], [(5, 3, 3, 0)]))
+    data = one.to_bytes()
+    assert Memory.from_bytes(data, {"boot": 3}).boots == {"boot": 3}
+    for size in (0, 7, 20, len(data) - 1):
+        with pytest.raises(ValueError, match=r"."):
+            Memory.from_bytes(data[:size], {})

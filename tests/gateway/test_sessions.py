@@ -21,33 +21,33 @@ def opened(sessions, now=0.0):
 def test_a_slots_next_tenant_keeps_its_own_device(sessions):
     """111 logs out and closes, 222 takes its slot, 111 logs in elsewhere: 222 stays."""
     first = opened(sessions)
-    sessions.authenticate(first, 111, 0, 0, 111)
+    sessions.authenticate(first, 111, 0, 0, 111, v2019=False)
     sessions.release(first)
     sessions.close(first)
     second = opened(sessions)
     assert second == first
     assert sessions.device[second] == 0
-    assert sessions.authenticate(second, 222, 0, 0, 222) is None
+    assert sessions.authenticate(second, 222, 0, 0, 222, v2019=False) is None
     third = opened(sessions)
-    assert sessions.authenticate(third, 111, 0, 0, 111) is None, "nobody is closed"
+    assert sessions.authenticate(third, 111, 0, 0, 111, v2019=False) is None, "nobody is closed"
     assert sessions.by_device == {222: second, 111: third}
 
 
 def test_another_identity_on_one_connection_gives_the_first_up(sessions):
     """Who authenticates as somebody else no longer speaks for whom it was."""
     one, other = opened(sessions), opened(sessions)
-    sessions.authenticate(one, 111, 0, 0, 111)
-    sessions.authenticate(one, 222, 0, 0, 222)
+    sessions.authenticate(one, 111, 0, 0, 111, v2019=False)
+    sessions.authenticate(one, 222, 0, 0, 222, v2019=False)
     assert sessions.by_device == {222: one}
-    assert sessions.authenticate(other, 111, 0, 0, 111) is None
+    assert sessions.authenticate(other, 111, 0, 0, 111, v2019=False) is None
 
 
 def test_the_newest_wins_and_the_oldest_leaves_quietly(sessions):
     """The replaced slot is named, and its end does not take the device from the new one."""
     one, other = opened(sessions), opened(sessions)
-    assert sessions.authenticate(one, 111, 0, 0, 111) is None
-    assert sessions.authenticate(one, 111, 0, 0, 111) is None, "the same again replaces nobody"
-    assert sessions.authenticate(other, 111, 0, 0, 111) == one
+    assert sessions.authenticate(one, 111, 0, 0, 111, v2019=False) is None
+    assert sessions.authenticate(one, 111, 0, 0, 111, v2019=False) is None, "the same again replaces nobody"
+    assert sessions.authenticate(other, 111, 0, 0, 111, v2019=False) == one
     sessions.close(one)
     assert sessions.by_device == {111: other}
     sessions.close(other)
@@ -65,7 +65,7 @@ def test_every_authenticated_slot_is_found_or_was_replaced(sessions):
             continue
         slot = live[random.integers(len(live))]
         if action == 1:
-            sessions.authenticate(slot, int(random.integers(1, 20)), 0, 0, 0)
+            sessions.authenticate(slot, int(random.integers(1, 20)), 0, 0, 0, v2019=False)
         elif action == 2:
             sessions.release(slot)
         else:

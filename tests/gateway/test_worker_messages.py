@@ -16,9 +16,10 @@ from gateway.worker import decision as deciding
 from gateway.worker.memory import Memory
 from gateway.worker.rules import Rules
 from gateway.worker.terminal_messages import MOST_SAID, _storable, read
-from geofence.presence import decide
+from geofence.fence import Fence
+from geofence.machines import Machines
+from geofence.ruleset import Ruleset
 from protocols.jt808.catalogue import CATALOGUE
-from tests.geofence.test_presence import FENCE, MACHINES
 
 NOON = 1_772_366_400_000_000
 
@@ -99,11 +100,10 @@ def test_a_work_has_them_read() -> None:
     """From the log's bytes to what a commit writes."""
     data = encode(Batch("boot", 1, "jt808", Positions.empty(), DeadLetters.empty(), [record(0x0301, b"\x03")]))
     memory = Memory()
-    memory.state.refence(FENCE)
     gathered = deciding.gather([(5, data)], {})
-    rules = Rules(1, FENCE, MACHINES)
-    decision = decide(memory.state, FENCE, MACHINES, gathered.positions)
+    rules = Rules(1, Ruleset(Fence.compile([]), Machines()))
+    judged = deciding.Judged(deciding.judge(memory, rules, gathered.positions), {})
     work = deciding.work(
-        gathered, gathered.positions, decision, rules, memory=memory, partition=0, stream="s", previous=4
+        gathered, gathered.positions, judged, rules, memory=memory, partition=0, stream="s", previous=4, now=NOON
     )
     assert [each["said"] for each in work.sessions] == ['{"id":3}']

@@ -1,6 +1,9 @@
 """Datums: published values, inverses, and what is refused."""
 
+import re
+
 import numpy as np
+import pyproj
 import pytest
 
 from geofence.datum import bd09_to_gcj02, bd09_to_wgs84, conversion, gcj02_to_bd09, gcj02_to_wgs84, wgs84_to_gcj02
@@ -93,6 +96,85 @@ def test_old_datums_are_refused(crs):
         conversion(crs)
     assert caught.value.code == "crs_refused"
     assert "CGCS2000" in caught.value.message_zh
+
+
+def esri(code):
+    """The text of a .prj as ArcGIS writes it."""
+    return pyproj.CRS.from_epsg(code).to_wkt("WKT1_ESRI")
+
+
+@pytest.mark.parametrize(
+    ("code", "crs"),
+    [(4527, "epsg:4527"), (4548, "epsg:4548"), (32650, "epsg:32650"), (4326, "wgs84"), (4490, "cgcs2000")],
+)
+@pytest.mark.parametrize("edition", ["WKT1_ESRI", "WKT1_GDAL", "WKT2_2019"])
+def test_a_prj_is_identified(code, crs, edition):
+    """The same system under the names of any program: kept by its code, and converted as by its code."""
+    by_text, by_code = conversion(pyproj.CRS.from_epsg(code).to_wkt(edition)), conversion(f"epsg:{code}")
+    assert by_text.crs == by_code.crs == crs
+    x, y = (np.array([39_410_000.0 if code == 4527 else 410_000.0]), np.array([4_035_000.0]))
+    assert by_text.to_wgs84(x, y) == by_code.to_wgs84(x, y)
+
+
+def test_a_prj_of_no_register():
+    """A county's own central meridian has no code: its text is kept, and is read again as the same."""
+    county = esri(4548).replace("117.0", "116.0").replace("CGCS2000_3_Degree_GK_CM_117E", "Liaocheng")
+    found = conversion(county)
+    assert found.crs.startswith("PROJCRS[")
+    assert "\n" not in found.crs
+    again = conversion(found.crs)
+    assert again.crs == found.crs
+    lon, _ = again.to_wgs84(np.array([500_000.0]), np.array([4_035_000.0]))
+    assert lon == pytest.approx([116.0])
+
+
+def test_a_prj_that_lies_about_its_code():
+    """The name and authority of EPSG:4527 over another central meridian: the numbers count."""
+    moved = pyproj.CRS.from_epsg(4527).to_wkt("WKT1_GDAL").replace('"central_meridian",117', '"central_meridian",116')
+    assert conversion(moved).crs != "epsg:4527"
+    lon, _ = conversion(moved).to_wgs84(np.array([39_500_000.0]), np.array([4_035_000.0]))
+    assert lon == pytest.approx([116.0])
+
+
+@pytest.mark.parametrize("code", [4214, 4610, 2435, 2364])
+def test_an_old_datums_prj_is_refused_without_parameters(code):
+    """Under any name of the datum; with parameters towards WGS-84 in it the text is taken at its word, kept whole."""
+    for text in (esri(code), esri(code).replace("Beijing_1954", "Krasovsky_1940").replace("Xian_1980", "IAG_1975")):
+        with pytest.raises(ZoneError) as caught:
+            conversion(text)
+        assert caught.value.code == "crs_refused"
+    plain = pyproj.CRS.from_epsg(code).to_wkt("WKT1_GDAL")
+    assert "15.8" in conversion(with_parameters(plain, "15.8,-154.4,-82.3,0,0,0,0")).crs
+    with pytest.raises(ZoneError):
+        conversion(with_parameters(plain, "0,0,0,0,0,0,0"))
+
+
+def with_parameters(wkt, values):
+    return re.sub(r"(SPHEROID\[.*?\]\])", rf"\1,TOWGS84[{values}]", wkt, count=1)
+
+
+def test_parameters_move_the_zone():
+    """Three of them, against the same shift done by hand in geocentric metres."""
+    text = with_parameters(pyproj.CRS.from_epsg(4214).to_wkt("WKT1_GDAL"), "15.8,-154.4,-82.3,0,0,0,0")
+    lon, lat = conversion(text).to_wgs84(np.array([115.95]), np.array([36.45]))
+    by_hand = pyproj.Transformer.from_pipeline(
+        "+proj=pipeline +step +proj=unitconvert +xy_in=deg +xy_out=rad +step +proj=cart +ellps=krass"
+        " +step +proj=helmert +x=15.8 +y=-154.4 +z=-82.3 +step +inv +proj=cart +ellps=WGS84"
+        " +step +proj=unitconvert +xy_in=rad +xy_out=deg"
+    ).transform(115.95, 36.45)
+    assert (lon[0], lat[0]) == pytest.approx(by_hand, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ['LOCAL_CS["x",UNIT["metre",1]]', 'GEOGCS["x"', 'PROJCS["' + "x" * 30_000 + '"]', 'VERT_CS["x"]', '"[', 'a[\0"]'],
+)
+def test_texts_that_are_no_crs(crs):
+    """Local grids, cut or endless texts, heights alone; the message stays short."""
+    with pytest.raises(ZoneError) as caught:
+        conversion(crs)
+    assert caught.value.code == "crs_unknown"
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("crs", ["", "wgs", "mars", "epsg:", "epsg:999999", "epsg:4978", "epsg:5773", "4326", "epsg:0"])

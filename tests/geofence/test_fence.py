@@ -1,5 +1,8 @@
 """The fence: depths, areas, neighbours, edits."""
 
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -92,18 +95,95 @@ def test_edits_are_as_if_compiled_anew(zones, points):
 
 
 def test_an_edit_does_not_recompile_the_rest(zones, monkeypatch):
-    """Within the bounds only the cells around the zone are laid anew."""
+    """Only the cells of the zone are laid anew, also a little beyond the bounds, and where it is taken out."""
     fence = Fence.compile(zones)
     monkeypatch.setattr(Fence, "_of", None)
     assert fence.with_zone(zone(3, box(0, 0, 300, 300))).zone(3, 0).name == "zone 3"
+    assert fence.with_zone(zone(99, box(-30_000, 0, -29_000, 500))).zone(99, 0).name == "zone 99"
+    assert fence.without(3, 1).zone(3, 0) is None
 
 
-def test_many_edits_do_not_pile_up(zones):
-    """The blocks that edits leave behind are dropped in time."""
+def test_an_edit_that_keeps_the_shape_lays_nothing(zones, points, monkeypatch):
+    """A version's end, a version with other rules, and each of them gone again: the grid is the same one."""
     fence = Fence.compile(zones)
-    for i in range(60):
+    with monkeypatch.context() as patched:
+        patched.setattr(Fence, "_of", None)
+        patched.setattr("geofence.fence.nested_shapes", None)
+        ended = replace(zones[4], valid_to=START)
+        follower = replace(zones[4], geometry=shapely.from_wkb(zones[4].geometry.wkb), version=2, valid_from=START)
+        edited = fence.with_zone(ended).with_zone(follower)
+        assert edited._grid is fence._grid
+        assert edited.without(5, 1)._grid is fence._grid
+    assert [edited.zone(5, t).version for t in (START - 1, START)] == [1, 2]
+    assert edited.zones[-1] is follower
+    compiled = Fence.compile([*zones[:4], ended, *zones[5:], follower])
+    for found in (edited, compiled):
+        by_version = [
+            {(found.zones[i].id, found.zones[i].version): d for i, d in found.depths(s)} for s in found.locate(*points)
+        ]
+        slow = slow_depths(zones, *points)
+        assert [{v: d for v, d in each.items() if v[1] == 1} for each in by_version] == [
+            {(number, 1): depth for number, depth in each.items()} for each in slow
+        ]
+        assert [each.get((5, 2)) for each in by_version] == [each.get(5) for each in slow]
+    assert Fence.compile([ended, follower])._grid.windows == Fence.compile([ended])._grid.windows
+    gone = edited.without(5, 1).without(5, 2)
+    assert depths(gone, *points) == slow_depths([z for z in zones if z.id != 5], *points)
+
+
+@pytest.mark.parametrize("other", [{"guard_m": 5.0}, {"halo_m": 100.0}])
+def test_other_guards_are_other_shapes(zones, points, other):
+    """The same line with another guard or halo is laid anew."""
+    wider = replace(zones[4], **other)
+    fence = Fence.compile(zones).with_zone(wider)
+    assert depths(fence, *points) == slow_depths([*zones[:4], wider, *zones[5:]], *points)
+
+
+def test_an_edit_far_away_compiles_afresh(zones, points):
+    """Too far for the lattice to grow, with a zone replaced and one taken out before."""
+    fence = Fence.compile(zones).without(7, 1).with_zone(zone(3, box(3_000_000, 0, 3_001_000, 900)))
+    now = [*[z for z in zones if z.id not in {3, 7}], zone(3, box(3_000_000, 0, 3_001_000, 900))]
+    assert depths(fence, *points) == slow_depths(now, *points)
+
+
+def test_many_edits_do_not_pile_up(zones, points):
+    """Rows, labels and boxes that edits leave behind are dropped in time, and the answers stay right."""
+    fence = Fence.compile(zones)
+    rows = fence._grid._extent
+    for i in range(120):
         fence = fence.with_zone(zone(3, box(-i, -i, 3000 + i, 3000 + i)))
-    assert fence._grid.waste < 6
+        fence = fence.with_zone(zone(40, box(i, i, 900, 900), version=i))
+        fence = fence.without(40, i) if i % 2 else fence
+    now = [z for z in fence.zones if z.id != 3]
+    for each in now:
+        if each.id == 40:
+            fence = fence.without(40, each.version)
+    assert fence._grid._extent < 6 * rows
+    assert fence._boxes._tree.size < 200
+    last = zone(3, box(-119, -119, 3119, 3119))
+    assert depths(fence, *points) == slow_depths([*[z for z in now if z.id != 40], last], *points)
+
+
+def test_edits_beside_a_reader(zones, points):
+    """A fence answers the same while others are made from it, branch after branch."""
+    fence = Fence.compile(zones)
+    wanted, wrong, done = depths(fence, *points), [], threading.Event()
+
+    def edit():
+        other = fence
+        for i in range(30):
+            other = (fence if i % 7 == 0 else other).with_zone(zone(i % 14 + 1, box(-i, i, 2500, 2500), version=2))
+            other.zones_in((115.9, 36.4, 116.1, 36.5))
+        done.set()
+
+    writer = threading.Thread(target=edit)
+    writer.start()
+    while not done.is_set():
+        wrong.append(depths(fence, *points) != wanted)
+        fence.nearest(116, 36.5, 3)
+    writer.join()
+    assert wrong
+    assert not any(wrong)
 
 
 def test_every_fence_has_its_own_generation(zones):
@@ -175,8 +255,22 @@ def test_when_a_set_changes_its_meaning():
 
 def test_boxes():
     """An R-tree over nothing and over two boxes."""
-    assert Boxes([]).touching((0, 0, 1, 1)) == []
-    boxes = Boxes([(0, 0, 1, 1), (2, 2, 3, 3)])
+    assert Boxes({}).touching((0, 0, 1, 1)) == []
+    boxes = Boxes({0: (0, 0, 1, 1), 1: (2, 2, 3, 3)})
     assert boxes.bounds == (0, 0, 3, 3)
     assert boxes.touching((1, 1, 2, 2)) == [0, 1]
     assert boxes.nearest(5, 5, 1) == [1]
+
+
+def test_boxes_are_edited_in_a_copy():
+    """A snapshot answers for its own boxes only; the tree that they share does not grow for ever."""
+    first = Boxes({0: (0, 0, 1, 1), 1: (2, 2, 3, 3)})
+    second = first.with_box(1, (8, 8, 9, 9)).with_box(2, (0.5, 0, 1, 1)).with_box(0, None)
+    assert first.touching((0, 0, 9, 9)) == [0, 1]
+    assert second.touching((0, 0, 5, 5)) == [2]
+    assert second.bounds == (0.5, 0, 9, 9)
+    assert (first.nearest(3, 3, 1)[0], second.nearest(3, 3, 2)) == (1, [2, 1])
+    for i in range(500):
+        second = second.with_box(3, (i, i, i + 1, i + 1))
+    assert second._tree.size < 100
+    assert second.touching((499, 499, 499, 499)) == [3]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
+from geofence.crossings import Bands
 from geofence.grid import FenceGrid
 from geofence.raster import SIDE, Lattice, rasterize
 from tests.geofence.world import star
@@ -131,16 +132,43 @@ def test_replaced_shapes_leave_no_trace():
         place = worlds[-1][index % len(shapes)].centroid
         shape = star(rng, place.x + 0.004, place.y - 0.003, 0.01, 200, holes=1)
         world = [*worlds[-1][:index], shape, *worlds[-1][index + 1 :]]
-        grids.append(grids[-1].replace(index, [shape], lambda _window, world=world: range(len(world))))
+        grids.append(grids[-1].with_nest(index, [shape]))
         worlds.append(world)
     # Two edits of one grid, neither of which may be seen in the other.
-    grids += [grids[0].replace(3, [None], lambda _window: range(len(shapes)))]
-    for grid, world in zip(grids[:-1], worlds, strict=True):
-        assert (answers(grid, world, points) == truth(world, points)).all()
-    without = truth(shapes, points)
-    without[3] = False
-    assert (answers(grids[-1], shapes, points) == without).all()
-    assert grids[-2].waste > 1
+    grids += [grids[0].with_nest(3, [None])]
+    grids.append(grids[1].compacted())
+    worlds += [[*shapes[:3], None, *shapes[4:]], worlds[1]]
+    for grid, world in zip(grids, worlds, strict=True):
+        present = [shape or shapely.Polygon() for shape in world]
+        assert (answers(grid, world, points) == truth(present, points)).all()
+    assert grids[4].waste > 1
+    assert grids[-1].waste == 1
+
+
+def test_a_removed_shape_leaves_its_cells_as_they_were():
+    """Not only the answers: cells, and those that need no block any more, are as if it had never been there."""
+    shapes = counties_and_townships(townships=3)
+    grid = FenceGrid.compile(shapes)
+    shape = star(np.random.default_rng(1), 116, 36.45, 0.02, 300)
+    again = grid.with_nest(len(shapes), [shape]).with_nest(len(shapes), [None])
+    assert ((again.cells < 0) == (grid.cells < 0)).all()
+    assert (again.cells[grid.cells >= 0] == grid.cells[grid.cells >= 0]).all()
+    assert (again.blocks.rows[~again.cells[again.cells < 0]] == grid.blocks.rows[~grid.cells[grid.cells < 0]]).all()
+
+
+def test_a_lattice_grows_by_whole_cells():
+    """Towards each side and both; what lies on it already gives the same answers, and so does what is laid on then."""
+    shapes = counties_and_townships(townships=4)
+    grid, world = FenceGrid.compile(shapes), list(shapes)
+    for east, north in ((-0.5, 0), (0.6, 0.4), (0, -0.7), (1.1, 0)):
+        shape = shapely.transform(shapes[-1], lambda p, by=(east, north): p + by)
+        assert not grid.lattice.holds(shape.bounds)
+        grid = grid.over(shape.bounds).with_nest(len(world), [shape])
+        world.append(shape)
+    points = probe(world, 8000)
+    assert (answers(grid, world, points) == truth(world, points)).all()
+    assert grid.over((0, 0, 90, 90)) is None
+    assert grid.over(shapes[0].bounds) is grid
 
 
 def test_a_shape_beyond_the_lattice_is_refused():
@@ -149,4 +177,4 @@ def test_a_shape_beyond_the_lattice_is_refused():
     assert lattice.holds((0, 0, 1, 1))
     assert not lattice.holds((-0.01, 0, 1, 1))
     with pytest.raises(ValueError, match="beyond"):
-        rasterize(shapely.box(0.5, 0.5, 1.5, 0.7), lattice)
+        rasterize(Bands.of(shapely.box(0.5, 0.5, 1.5, 0.7)), lattice)

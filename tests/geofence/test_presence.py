@@ -1,218 +1,232 @@
-"""decide(): columns against the oracle, and the laws of batches."""
+"""decide(): columns against the oracle, in any batches, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import geofence.presence
 from columns.positions import Positions, Quality, concatenate
-from geofence.changes import CandidateSeen, VisitEnded, VisitOpened
 from geofence.fence import Fence
 from geofence.machines import Binding, Machine, Machines
 from geofence.presence import State, decide
-from tests.geofence.oracle import Oracle
+from geofence.presences import CandidateSeen, Cause, Page, Presence
+from geofence.ruleset import Ruleset
+from geofence.walking import advance
+from tests.geofence.system import Worker, in_batches
 from tests.geofence.world import SECOND, START, at, box, positions, zone
+from tests.geofence.worlds import DEVICES, EDIT, WORLDS, runs, world
 
+worlds = st.integers(0, WORLDS - 1).map(world)
+cuts = st.lists(st.integers(0, 40), max_size=6)
+
+
+def shown(presences):
+    """Presences by key; of one that goes on, the time it was last seen inside is not kept up to date."""
+    found = [p if p.ended_at is not None else replace(p, last_inside_at=0) for p in presences]
+    return sorted(found, key=lambda p: p.key)
+
+
+def test_the_worlds_cover_what_can_happen():
+    """Every cause, end, verdict and grade, several pieces of one stay, and stays that one fix confirms, do occur."""
+    rng = np.random.default_rng(5)
+    found = []
+    for n in range(WORLDS * 25):
+        few = rng.integers(0, 400, 3)
+        walk = [(few[rng.integers(3)], rng.integers(1, 6), rng.integers(0, 7), rng.integers(0, 5)) for _ in range(12)]
+        device = DEVICES[n % 7]
+        found += world(n % WORLDS).oracle.presences(device, world(n % WORLDS).walk(device, walk))
+    assert {p.cause for p in found} == set(Cause)
+    assert {str(p.end) for p in found} == {"left", "signal_lost", "zone_ended", "judged_anew", "None"}
+    assert {p.verdict for p in found} == {"violation", "allowed", "exempt", "unknown", None}
+    assert {str(p.grade) for p in found} == {"working", "parked", "transport", "unknown"}
+    assert any(p.confirmed_at == p.began_at for p in found if p.cause is Cause.CROSSING)
+    assert any(p.began_at - p.entered_at > 3600 * SECOND for p in found)
+
+
+@settings(max_examples=120, deadline=None)
+@given(world=worlds, walk=runs(), device=st.sampled_from(DEVICES), cuts=cuts)
+def test_columns_and_oracle_agree(world, walk, device, cuts):
+    """One terminal's history in order, cut anywhere: presences are those that the whole history has."""
+    rows = world.walk(device, walk)
+    worker = Worker(world.rules)
+    for batch in in_batches(rows, cuts):
+        worker.take(batch)
+    assert shown(worker.database.presences.values()) == shown(world.oracle.presences(device, rows))
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=worlds, walks=st.lists(runs(6), min_size=2, max_size=8), cuts=cuts, seed=st.integers(0, 99))
+def test_terminals_do_not_meet(world, walks, cuts, seed):
+    """Many terminals, mixed within and across batches, rows of a batch in any order: each has its own presences."""
+    histories = {device: world.walk(device, walk) for device, walk in zip(DEVICES, walks, strict=False)}
+    rows = concatenate(list(histories.values()))
+    rows = rows.take(np.argsort(rows.time, kind="stable"))
+    worker = Worker(world.rules)
+    rng = np.random.default_rng(seed)
+    for batch in in_batches(rows, [cut * len(walks) for cut in cuts]):
+        worker.take(batch.take(rng.permutation(len(batch))))
+    expected = [p for device, own in histories.items() for p in world.oracle.presences(device, own)]
+    assert shown(worker.database.presences.values()) == shown(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=worlds, walk=runs(), device=st.sampled_from(DEVICES), cuts=cuts, back=st.integers(0, 3))
+def test_rules_that_are_known_in_time_change_nothing(world, walk, device, cuts, back):
+    """What is dated may be learned at any moment before its date, also between two fixes of a stay."""
+    rows = world.walk(device, walk)
+    split = int(np.searchsorted(rows.time, EDIT, side="right"))
+    worker = Worker(world.before)
+    for batch in in_batches(rows.take(np.arange(max(0, split - back))), cuts):
+        worker.take(batch)
+    worker.rules = world.rules
+    for batch in in_batches(rows.take(np.arange(max(0, split - back), len(rows))), cuts):
+        worker.take(batch)
+    assert shown(worker.database.presences.values()) == shown(world.oracle.presences(device, rows))
+
+
+# ---- single cases ----------------------------------------------------------------------------------------------------
+
+HERE, THERE = at(500, 500), at(1200, 500)
 HOUR = 3600 * SECOND
-ZONES = [
-    zone(1, box(0, 0, 1000, 1000)),
-    zone(2, box(300, 300, 700, 1200), tier="core"),
-    zone(3, box(1000, 0, 1400, 600), unknown_policy="alarm", guard_m=0, halo_m=60),
-    zone(4, box(600, -400, 1200, 400), tier="core", valid_from=START + HOUR, valid_to=START + 3 * HOUR, halo_m=0),
-    zone(5, box(-300, 500, 200, 900), rules=()),
-]
-FENCE = Fence.compile(ZONES)
-ORACLE = Oracle(ZONES)
-STAGES = ["2", "4", "unknown", "x", "electric"]
-UNBOUND = 0x105
-MACHINES = Machines(
-    [Binding(0x100 + i, Machine(i, emission_stage=stage)) for i, stage in enumerate(STAGES)]
-    + [Binding(0x106, Machine(9, emission_stage="1"), START + HOUR, START + 2 * HOUR)]
+OLD = Machine(1, emission_stage="1")
+
+
+def ruleset(*zones, machines=None, exemptions=()):
+    return Ruleset(Fence.compile(zones), machines or Machines.bound({7: OLD}), exemptions)
+
+
+def fixes(places, every=10, start=START, **columns):
+    places = np.array(places)
+    return positions(7, start + np.arange(len(places)) * every * SECOND, places[:, 0], places[:, 1], **columns)
+
+
+def test_whom_a_zone_comes_to_is_not_paged():
+    """A zone that takes effect around a machine, also after a break in force, has that as its cause."""
+    square = box(0, 0, 1000, 1000)
+    broken = [
+        zone(1, square, valid_to=START + 100 * SECOND),
+        zone(1, square, version=2, valid_from=START + 105 * SECOND),
+        zone(2, square, valid_from=START + 55 * SECOND),
+    ]  # fmt: skip
+    worker = Worker(ruleset(*broken))
+    worker.take(fixes([THERE, *[HERE] * 20], every=20))
+    found = {p.key[1:]: p for p in worker.database.presences.values()}
+    assert [(z, (began - START) // SECOND, p.cause.value) for (z, began), p in sorted(found.items())] == [
+        (1, 20, "crossing"), (1, 120, "zone_effective"), (2, 60, "zone_effective"),
+    ]  # fmt: skip
+    assert {page.zone for page in worker.pages} == {1}
+    assert {page.began_at for page in worker.pages} == {START + 20 * SECOND}
+
+
+def test_a_change_between_confirmation_and_page_does_not_swallow_the_page():
+    """Confirmed by late data, then judged anew before the first fresh fix: whoever crossed is paged with that one."""
+    versions = [OLD, replace(OLD, owner="another", since=START + 35 * SECOND)]
+    rules = ruleset(zone(1, box(0, 0, 1000, 1000)), machines=Machines([Binding(7, 1)], versions))
+    worker = Worker(rules)
+    late = fixes([THERE, HERE, HERE, HERE, HERE], received=START + HOUR)
+    worker.take(late)
+    assert not worker.pages
+    worker.take(fixes([HERE], start=START + HOUR))
+    assert not worker.pages  # the signal was lost in between: this one is a candidate
+    worker.take(fixes([HERE], start=START + HOUR + 10 * SECOND))
+    assert len(worker.pages) == 1
+    worker = Worker(rules)
+    worker.take(late.take(np.arange(3)))
+    worker.take(fixes([HERE], start=START + 1000 * SECOND))
+    assert [(p.cause.value, p.alarm) for p in worker.database.presences.values()] == [
+        ("crossing", True), ("attribute_changed", True)
+    ]  # fmt: skip
+    assert [(page.began_at, page.after_late) for page in worker.pages] == [(START + 35 * SECOND, False)]
+
+
+def test_a_jump_confirms_nothing():
+    """It may be the first of the two fixes; who shows two places in turn is never believed, and pages nobody."""
+    rules = ruleset(zone(1, box(0, 0, 20_000, 1000)))
+    worker = Worker(rules)
+    worker.take(fixes([THERE, HERE, HERE], every=5))
+    [presence] = worker.database.presences.values()
+    assert (presence.began_at, presence.confirmed_at) == (START + 5 * SECOND, START + 10 * SECOND)
+    worker = Worker(rules)
+    worker.take(fixes([THERE, *[HERE, at(9000, 500)] * 5], every=5))
+    assert not worker.database.presences
+    assert not worker.pages
+    worker.take(fixes([HERE, HERE], start=START + 60 * SECOND, every=5))
+    assert [(p.began_at - START) // SECOND for p in worker.database.presences.values()] == [60]
+
+
+def test_a_jump_ends_nothing():
+    """A wild fix outside is the first of two; the next one, back inside, takes it back."""
+    worker = Worker(ruleset(zone(1, box(0, 0, 1000, 1000))))
+    far = at(9000, 500)
+    worker.take(fixes([HERE, HERE, far, HERE, far, at(-9000, 500), HERE, HERE], every=5))
+    assert [p.ended_at for p in worker.database.presences.values()] == [None]
+    worker.take(fixes([far, far], start=START + 60 * SECOND, every=5))
+    assert [p.ended_at for p in worker.database.presences.values()] == [START + 60 * SECOND]
+
+
+def test_rows_that_are_not_good_are_counted():
+    """judged + harmless + not_good are the rows."""
+    rows = concatenate([fixes([THERE, HERE, HERE, HERE], every=5), fixes([HERE], quality=Quality.NOT_FIXED)])
+    state, rules = State(), ruleset(zone(1, box(0, 0, 1000, 1000)))
+    state.adopt(rules)
+    decision = decide(state, rules, rows)
+    assert (decision.judged, decision.jumped, decision.harmless, decision.not_good) == (4, 1, 0, 1)
+    assert len(decide(state, rules, Positions.empty()).changes) == 0
+
+
+def test_other_rules_are_refused():
+    """A set id of one fence means nothing to another."""
+    state, rules = State(), ruleset(zone(1, box(0, 0, 1000, 1000)))
+    with pytest.raises(ValueError, match="adopt"):
+        decide(state, rules, fixes([HERE]))
+
+
+@pytest.mark.parametrize(
+    ("policy", "presences", "asked"), [("ask", 0, True), ("wait", 0, False), ("one_fix", 1, False)]
 )
-DEVICES = [*range(0x100, 0x107)]
+def test_a_slow_terminal(policy, presences, asked):
+    """One inner fix after a long pause: asked for another, waited for, or enough."""
+    worker = Worker(ruleset(zone(1, box(0, 0, 1000, 1000), slow_terminals=policy)))
+    worker.take(fixes([THERE, HERE], every=600))
+    assert len(worker.database.presences) == presences
+    assert [seen.ask for seen in worker.candidates] == [asked]
 
 
-def _menu():
-    """Points that cover every set of depths of the zones above, three of each."""
-    rng = np.random.default_rng(7)
-    lon, lat = at(rng.uniform(-450, 1600, 6000), rng.uniform(-550, 1350, 6000))
-    sets = FENCE.locate(lon, lat)
-    chosen = np.concatenate([np.flatnonzero(sets == s)[:3] for s in np.unique(sets)])
-    return np.column_stack([lon[chosen], lat[chosen]])
+# ---- what it costs ---------------------------------------------------------------------------------------------------
 
 
-MENU = _menu()
+def test_a_fleet_that_stands_still_takes_no_scalar_step():
+    """Parked in a zone, in its halo, at its border or elsewhere, late resends among it: columns only."""
+    places = np.column_stack(at([500, -15, 15, 3000, 500], [500, 500, 500, 500, 20]))
+    rules = ruleset(zone(1, box(0, 0, 1000, 1000)), machines=Machines.bound(dict.fromkeys(range(500), OLD)))
+    state, steps = State(), []
+    state.adopt(rules)
 
+    def counted(*given):
+        steps.append(given)
+        return advance(*given)
 
-def history(device, steps, every=600 * SECOND):
-    """Fixes at menu places, ten minutes apart."""
-    place = MENU[np.array([s % len(MENU) for s in steps], int)]
-    n = np.arange(len(steps))
-    return positions(device, START + n * every, place[:, 0], place[:, 1], status=n % 3 % 2, speed=n * 70 % 500)
-
-
-def run(batches, state=None, fence=FENCE, machines=MACHINES):
-    """The changes of batches decided one after the other, and the state they leave."""
-    state = state or State()
-    state.refence(fence)
-    changes = []
-    for batch in batches:
-        decision = decide(state, fence, machines, batch)
-        state.apply(decision.delta)
-        changes += decision.changes
-    return changes, state
-
-
-def by_device(changes):
-    found = {}
-    for change in changes:
-        found.setdefault(change.device, []).append(change)
-    return found
-
-
-def expected(rows):
-    """The oracle's changes, in the order of decide: by fix; candidates, then ends, then visits opened."""
-    rank = {CandidateSeen: 0, VisitEnded: 1, VisitOpened: 2}
-    found = ORACLE.changes(MACHINES, rows)
-    return [change for _, change in sorted(found, key=lambda each: (each[0], rank[type(each[1])]))]
-
-
-steps = st.lists(st.integers(0, 200), min_size=1, max_size=40)
-
-
-def sticky():
-    """Histories between a few places, with stays in between: entries, settled stays, hesitations and exits all happen."""
-    few = st.lists(st.integers(0, 200), min_size=1, max_size=5)
-    runs = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([1, 1, 2, 2, 4])), min_size=1, max_size=20)
-    return st.builds(
-        lambda places, pairs: [places[which % len(places)] for which, times in pairs for _ in range(times)], few, runs
-    )
-
-
-def test_the_menu_covers_the_zones():
-    """Candidates, overlaps and every depth of every zone are within the tests' reach."""
-    seen = {(z, d) for s in FENCE.locate(MENU[:, 0], MENU[:, 1]) for z, d in FENCE.depths(int(s))}
-    assert {(z, d) for z, d in seen if d == 3} == {(z, 3) for z in range(5)}
-    assert len(seen) == 5 * 3 - 2  # zone 3 has no border belt, zone 4 no halo
-
-
-@settings(max_examples=150, deadline=None)
-@given(device=st.sampled_from(DEVICES), walk=st.one_of(steps, sticky()))
-def test_columns_and_oracle_agree(device, walk):
-    """One terminal's history in one batch: the vectorised path says what the slow one says."""
-    rows = history(device, walk)
-    changes, _ = run([rows])
-    assert changes == expected(rows)
-
-
-@settings(max_examples=80, deadline=None)
-@given(walks=st.lists(sticky(), min_size=1, max_size=7), data=st.data())
-def test_batching_changes_nothing(walks, data):
-    """In-order data, cut anywhere and mixed with other terminals: the same changes as terminal by terminal."""
-    histories = [history(device, walk) for device, walk in zip(DEVICES, walks, strict=False)]
-    cuts = [sorted(data.draw(st.lists(st.integers(0, len(rows)), min_size=2, max_size=2))) for rows in histories]
-    batches = []
-    for part in range(3):
-        pieces = []
-        for rows, (a, b) in zip(histories, cuts, strict=True):
-            begin, end = [(0, a), (a, b), (b, len(rows))][part]
-            pieces.append(rows.take(np.arange(begin, end)))
-        mixed = concatenate(pieces)
-        shuffled = np.array(data.draw(st.permutations(range(len(mixed)))), int)
-        batches.append(mixed.take(shuffled))
-    changes, _ = run(batches)
-    assert by_device(changes) == {int(rows.device[0]): wanted for rows in histories if (wanted := expected(rows))}
-
-
-@settings(max_examples=60, deadline=None)
-@given(walk=sticky(), cut=st.integers(0, 60), data=st.data())
-def test_a_restart_or_a_new_fence_changes_nothing(walk, cut, data):
-    """A state through its snapshot and onto a freshly compiled fence of the same zones goes on as if nothing happened."""
-    device = data.draw(st.sampled_from(DEVICES))
-    rows = history(device, walk)
-    first, rest = rows.take(np.arange(min(cut, len(rows)))), rows.take(np.arange(min(cut, len(rows)), len(rows)))
-    before, state = run([first])
-    loaded = State.from_bytes(state.to_bytes())
-    after, _ = run([rest], loaded, Fence.compile(ZONES) if cut % 10 == 0 else FENCE)
-    assert before + after == expected(rows)
-
-
-@settings(max_examples=60, deadline=None)
-@given(walk=sticky(), data=st.data())
-def test_resends_and_bad_fixes_change_nothing(walk, data):
-    """A second report of a second, a late one, and a fix with a quality bit: not judged, and counted."""
-    rows = history(0x100, walk)
-    extra = rows.take(np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)), int))
-    elsewhere = data.draw(st.integers(0, len(MENU) - 1))
-    extra = extra.with_columns(lon=np.full(len(extra), MENU[elsewhere, 0]), lat=np.full(len(extra), MENU[elsewhere, 1]))
-    bad = history(0x100, walk[::-1]).with_columns(quality=np.full(len(rows), Quality.JUMP, np.uint8))
-    state = State()
-    state.refence(FENCE)
-    decision = decide(state, FENCE, MACHINES, concatenate([rows, extra, bad]))
-    assert list(decision.changes) == expected(rows)
-    assert (decision.judged, decision.unjudged, decision.not_good) == (len(rows), len(extra), len(bad))
-    state.apply(decision.delta)
-    again = decide(state, FENCE, MACHINES, concatenate([extra, rows]))
-    assert not again.changes
-    assert (again.judged, again.unjudged) == (0, len(rows) + len(extra))
-
-
-@settings(max_examples=60, deadline=None)
-@given(offsets=st.lists(st.floats(-29, 29), min_size=1, max_size=60))
-def test_noise_at_the_border_never_confirms(offsets):
-    """A machine beside the border whose fixes jump up to the guard on either side is a candidate at most."""
-    lon, lat = at(np.array(offsets), 500.0)
-    n = np.arange(len(offsets))
-    changes, _ = run([positions(0x100, START + n * 10 * SECOND, lon, lat)], fence=Fence.compile([ZONES[0]]))
-    assert all(isinstance(change, CandidateSeen) for change in changes)
-
-
-def test_a_steady_batch_runs_no_scalar_code(monkeypatch):
-    """Machines that stay inside, in the halo or outside cost nothing per row; only the one that moves is walked."""
-    places = np.array([(500, 100), (-15, 100), (5000, 5000), (500, 800), (10, 100)])
-    lon, lat = at(places[:, 0], places[:, 1])
-    devices = np.arange(0x200, 0x205)
-    batches = [positions(devices, np.full(5, START + n * SECOND), lon, lat) for n in range(4)]
-    _, state = run(batches[:3])
-    walked = []
-    monkeypatch.setattr("geofence.presence.advance", lambda device, *rest: walked.append(device))
-    assert not decide(state, FENCE, MACHINES, batches[3]).changes
-    assert walked == []
-
-
-def test_deciding_leaves_the_state_alone():
-    """Only apply changes a state; a second decision on it says the same, and a stale delta is refused."""
-    rows = history(0x100, [0, 40, 40, 40, 80, 80])
-    state = State()
-    state.refence(FENCE)
-    before = state.to_bytes()
-    first, second = (decide(state, FENCE, MACHINES, rows) for _ in range(2))
-    assert first.changes == second.changes
-    assert state.to_bytes() == before
-    state.apply(first.delta)
-    with pytest.raises(ValueError, match="another state"):
-        state.apply(second.delta)
-
-
-def test_a_state_of_another_fence_is_refused():
-    """Set ids of one fence mean nothing to another: deciding on them would be silently wrong."""
-    with pytest.raises(ValueError, match="refence"):
-        decide(State(), FENCE, MACHINES, Positions.empty())
-
-
-def test_an_empty_batch_and_an_empty_fence():
-    """Nothing in, nothing out; no zones, no changes, and the rows are judged all the same."""
-    assert run([Positions.empty()])[0] == []
-    fence = Fence.compile([])
-    state = State()
-    state.refence(fence)
-    decision = decide(state, fence, Machines(), history(0x100, range(20)))
-    assert (decision.changes, decision.judged) == ((), 20)
-
-
-def test_unbound_terminals_are_present_but_visit_nothing():
-    """A terminal that waits for a machine has its presence kept; a candidacy shows, a visit does not open."""
-    lon, lat = at(np.full(3, 500.0), np.full(3, 100.0))
-    changes, state = run([positions(UNBOUND, START + np.arange(3) * SECOND, lon, lat)])
-    assert [type(change) for change in changes] == [CandidateSeen]
-    assert state.track(0).stays[1].entered_at == START
+    devices = np.arange(500)
+    with mock.patch.object(geofence.presence, "advance", counted):
+        for turn in range(12):
+            time = np.full(500, START + turn * 30 * SECOND)
+            lon, lat = places[devices % 5].T
+            rows = positions(devices, time, lon + turn % 3 * 1e-5, lat, fingerprint=devices * 100 + turn)
+            if turn > 5:  # some of an earlier second come late
+                rows = concatenate([rows, rows.with_columns(time=time - 5 * SECOND, received=time + 2 * SECOND)])
+            before = len(steps)
+            decision = decide(state, rules, rows)
+            state.apply(decision.delta)
+            assert len(decision.late) == 0
+            if turn > 3:
+                assert len(steps) == before
+                assert decision.harmless == (500 if turn > 5 else 0)
+    assert steps
+    kinds = [type(change) for change in decision.changes]
+    assert not {CandidateSeen, Page, Presence} & set(kinds)

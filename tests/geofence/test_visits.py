@@ -1,207 +1,202 @@
-"""Visits, told as journeys: what is opened, what attaches, what ends when."""
+"""Visits: a function of a machine's presences, whatever their order; and what revising the stored ones does."""
+
+from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from geofence.changes import CandidateSeen, Cause, VisitEnded, VisitOpened
-from geofence.fence import Fence
-from geofence.machines import Machine, Machines
-from geofence.presence import State, decide
-from geofence.rules import Verdict
-from tests.geofence.world import SECOND, START, at, box, positions, zone
+from geofence.grades import GRADES, Grade
+from geofence.presences import Cause, End, Presence
+from geofence.visits import Known, ZoneFacts, form, revise
 
-DEVICE = 0xABC
-MINUTE = 60 * SECOND
-
-
-def journey(zones, places, stage="2", **columns):
-    """The changes of one machine that is at a place (metres east, 500 m north of HOME) each minute."""
-    fence, state = Fence.compile(zones), State()
-    state.refence(fence)
-    lon, lat = at(places, [500.0] * len(places))
-    rows = positions(DEVICE, [START + n * MINUTE for n in range(len(places))], lon, lat, **columns)
-    return decide(state, fence, Machines.bound({DEVICE: Machine(1, emission_stage=stage)}), rows).changes
+FACTS = {
+    (1, 1): ZoneFacts("general", "371502", 10, 40),
+    (1, 2): ZoneFacts("general", "371502", 0, 0),
+    (2, 1): ZoneFacts("core", "371503", 5, 100),
+    (3, 1): ZoneFacts("general", "371504", 0, 7),
+}
+SNAPSHOT = {"id": 5, "district": "371502"}
 
 
-def visits(changes):
-    return [change for change in changes if not isinstance(change, CandidateSeen)]
+def presence(began, ended=None, *, zone=1, version=1, device=7, verdict="violation", **fields):
+    """A presence of machine 5."""
+    end = None if ended is None else fields.pop("end", End.LEFT)
+    given = {
+        "device": device, "zone": zone, "began_at": began, "entered_at": began, "confirmed_at": began + 1,
+        "last_inside_at": began + 1 if ended is None else ended, "cause": Cause.CROSSING, "zone_version": version,
+        "machine": 5, "verdict": verdict, "alarm": verdict == "violation", "rule": {"index": 0}, "snapshot": SNAPSHOT,
+        "grade": Grade.PARKED, "grade_at": began, "grade_speed": 0, "late": False, "lon": 116.0, "lat": 36.0,
+        "received": began + 2, "ended_at": ended, "end": end,
+    }  # fmt: skip
+    return Presence(**{**given, **fields})
 
 
-def minutes(time):
-    return (time - START) // MINUTE
-
-
-GENERAL = zone(1, box(0, 0, 1000, 1000), version=4, district="371502001")
-CORE = zone(2, box(400, 0, 600, 1000), tier="core")
-
-
-def test_one_crossing():
-    """Candidate at the line, confirmed by two inner fixes, ended by two outside the halo."""
-    seen, opened, ended = journey([GENERAL], [-100, 10, 100, 200, 500, 1010, 1100, 1200, 1300])
-    assert (minutes(seen.at), seen.zone, seen.received) == (1, 1, START + MINUTE + SECOND)
-    assert opened.id == f"abc-1-{START + 2 * MINUTE}"
-    assert (minutes(opened.entered_at), minutes(opened.confirmed_at), minutes(opened.last_inside_at)) == (2, 3, 3)
-    assert (opened.zone, opened.zone_version, opened.district, opened.machine.id) == (1, 4, "371502001", 1)
-    assert (opened.verdict, opened.alarm, opened.cause) == ("violation", True, Cause.CROSSING)
-    assert opened.rule == {"index": 0, "predicate": {"stage_below": "3"}}
-    assert (opened.lon, opened.lat) == at(200.0, 500.0)
-    assert opened.received == opened.confirmed_at + SECOND
-    assert ended == VisitEnded(opened.id, DEVICE, START + 6 * MINUTE, START + 4 * MINUTE)
-
-
-def test_a_resent_second_does_not_confirm():
-    """Two reports of one second are one moment; the next second confirms."""
-    fence, state = Fence.compile([GENERAL]), State()
-    state.refence(fence)
-    machines = Machines.bound({DEVICE: Machine(1, emission_stage="2")})
+@st.composite
+def histories(draw):
+    """Presences of one machine by two terminals; those of one terminal in one zone never overlap."""
     found = []
-    for time in (START, START, START, START + SECOND):
-        lon, lat = at([500.0, 501.0], 500.0)
-        decision = decide(state, fence, machines, positions(DEVICE, [time, time], lon, lat, fingerprint=[1, 2]))
-        state.apply(decision.delta)
-        found.append([type(change) for change in decision.changes])
-    assert found == [[CandidateSeen], [], [], [VisitOpened]]
+    for device in (7, 8):
+        for zone in (1, 2, 3):
+            clock = draw(st.integers(0, 60))
+            for _ in range(draw(st.integers(0, 3))):
+                length, rest = draw(st.integers(0, 30)), draw(st.sampled_from([0, 1, 6, 11, 60]))
+                version = draw(st.sampled_from([1, 2])) if zone == 1 else 1
+                goes_on = draw(st.integers(0, 9)) == 0
+                found.append(
+                    presence(
+                        clock, None if goes_on else clock + length, zone=zone, version=version, device=device,
+                        verdict=draw(st.sampled_from(["violation", "violation", "unknown", "exempt", "allowed"])),
+                        end=draw(st.sampled_from(list(End))), grade=draw(st.sampled_from(GRADES)),
+                        late=draw(st.booleans()), cause=draw(st.sampled_from(list(Cause))),
+                    )
+                )  # fmt: skip
+                clock += length + rest + 1
+                if goes_on:
+                    break
+    return found
 
 
-def test_back_into_the_halo_is_not_a_new_visit():
-    """One fix outside, then one within 30 m of the line: still the same visit."""
-    changes = visits(journey([GENERAL], [500, 500, 1100, 1020, 1100, 500, 1100, 1100]))
-    assert [type(change) for change in changes] == [VisitOpened, VisitEnded]
-    assert (minutes(changes[1].exited_at), minutes(changes[1].last_inside_at)) == (6, 5)
+def same_visit(first, second, between):
+    """The slow way: whether ``second``, which begins later, is within reach of what ended last before it."""
+    ends = [p for p in between if p.began_at <= second.began_at and p is not second]
+    if any(p.ended_at is None or p.ended_at >= second.began_at for p in ends):
+        return True
+    latest = max(p.ended_at for p in ends)
+    facts = [(p, FACTS[p.zone, p.zone_version]) for p in ends if p.ended_at == latest]
+    return second.began_at <= latest + max(f.lost_merge if p.end is End.SIGNAL_LOST else f.merge for p, f in facts)
 
 
-def test_overlapping_zones_are_one_visit():
-    """Into the general zone, through the core, out: one visit, ended when the last presence has."""
-    opened, ended = visits(journey([GENERAL, CORE], [100, 200, 500, 520, 800, 900, 1100, 1100]))
-    assert (opened.zone, ended.id) == (1, opened.id)
-    assert (minutes(ended.exited_at), minutes(ended.last_inside_at)) == (6, 5)
+def grouped(presences):
+    """Groups of presences that are one visit, by growing each group with all that joins it."""
+    groups = []
+    for alarm in (True, False):
+        mine = [p for p in presences if p.verdict != "allowed" and p.alarm == alarm]
+        for p in sorted(mine, key=lambda p: (p.began_at, p.zone, p.device)):
+            if groups and groups[-1][0].alarm == alarm and same_visit(groups[-1][0], p, groups[-1]):
+                groups[-1].append(p)
+            else:
+                groups.append([p])
+    return groups
 
 
-def test_the_first_zone_may_end_first():
-    """A visit outlives the zone that opened it, as long as one that attached goes on."""
-    beside = zone(3, box(800, 0, 2000, 1000))
-    opened, ended = visits(journey([GENERAL, beside], [500, 900, 900, 1500, 1500, 1900, 2100, 2100]))
-    assert (opened.zone, minutes(ended.exited_at), minutes(ended.last_inside_at)) == (1, 6, 5)
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.randoms(use_true_random=False))
+def test_visits_are_a_function_of_the_set(presences, random):
+    """Any order of the presences: the same visits, which are the groups of the slow way."""
+    formed = form(presences, FACTS)
+    shuffled = list(presences)
+    random.shuffle(shuffled)
+    assert form(shuffled, FACTS) == formed
+    groups = {(group[0].alarm, group[0].began_at): group for group in grouped(presences)}
+    assert {(visit.alarming, visit.entered_at) for visit in formed} == groups.keys()
+    for visit in formed:
+        group = groups[visit.alarming, visit.entered_at]
+        assert visit.id == f"5-{visit.entered_at}{'' if visit.alarming else 's'}"
+        ends = [p.ended_at for p in group]
+        assert visit.exited_at == (None if None in ends else max(ends))
+        assert GRADES.index(visit.grade) == max(GRADES.index(p.grade) for p in group)
+        core = any(FACTS[p.zone, p.zone_version].tier == "core" for p in group)
+        assert (FACTS[visit.zone, visit.zone_version].tier == "core") == core
+        assert visit.crossed == any(p.cause is Cause.CROSSING for p in group)
+        assert visit.confirmed_at == min(p.confirmed_at for p in group)
 
 
-def test_core_leads_where_both_confirm_on_one_fix():
-    """The more serious zone names the visit."""
-    [opened] = visits(journey([GENERAL, CORE], [500, 510]))
-    assert opened.zone == 2
+@settings(max_examples=100, deadline=None)
+@given(histories())
+def test_at_most_one_alarming_visit_at_any_moment(presences):
+    """And ids name one visit each."""
+    formed = form(presences, FACTS)
+    assert len({visit.id for visit in formed}) == len(formed)
+    for alarming in (True, False):
+        own = [visit for visit in formed if visit.alarming == alarming]
+        for before, after in pairwise(own):
+            assert before.exited_at is not None
+            assert before.exited_at < after.entered_at
 
 
-def test_zones_that_only_touch_in_time_are_two_visits():
-    """The exit of one is the entry of the other: no overlap, so each has its own alarm."""
-    beside = zone(3, box(2000, 0, 3000, 1000))
-    first, ended, second = visits(journey([GENERAL, beside], [500, 500, 2500, 2500]))
-    assert (first.zone, ended.id, second.zone) == (1, first.id, 3)
-    assert ended.exited_at == second.entered_at
+def test_a_gap_merges_by_the_number_of_what_ended():
+    """Its own zone's merge time after leaving, its lost_merge after a lost signal, to the microsecond."""
+    for end, gap in ((End.LEFT, 10), (End.ZONE_ENDED, 10), (End.SIGNAL_LOST, 40)):
+        first = presence(0, 20, end=end)
+        assert len(form([first, presence(20 + gap, zone=3)], FACTS)) == 1
+        assert len(form([first, presence(21 + gap, zone=3)], FACTS)) == 2
 
 
-@pytest.mark.parametrize(
-    ("stage", "policy", "found"),
-    [
-        ("2", "record", ("violation", True)),
-        ("x", "record", ("violation", True)),
-        ("unknown", "record", ("unknown", False)),
-        ("unknown", "alarm", ("unknown", True)),
-        ("3", "alarm", None),
-        ("electric", "alarm", None),
-    ],
-)
-def test_who_gets_a_visit(stage, policy, found):
-    """Banned machines alarm; unknown ones as the zone says; allowed ones open no visit."""
-    changes = visits(journey([zone(1, box(0, 0, 1000, 1000), unknown_policy=policy)], [500, 500], stage))
-    assert [(change.verdict, change.alarm) for change in changes] == ([found] if found else [])
+def test_core_leads_general_and_a_violation_an_unknown():
+    """The strictest presence gives its zone, district and rule; the machine's own district gets a copy."""
+    general, core = presence(0), presence(5, zone=2)
+    [visit] = form([general, core], FACTS)
+    assert (visit.zone, visit.district, visit.copied_to, visit.entered_at) == (2, "371503", "371502", 0)
+    doubtful = presence(0, alarm=True, verdict="unknown")
+    [visit] = form([replace(doubtful, device=8), presence(3)], FACTS)
+    assert (visit.verdict, visit.copied_to, visit.device) == ("violation", None, 7)
 
 
-def test_a_silent_visit_hides_no_alarm():
-    """A recorded stay of an unknown machine does not swallow the alarm of a stricter zone within it."""
-    silent, loud = GENERAL, zone(2, box(400, 0, 600, 1000), unknown_policy="alarm")
-    first, second, *ends = visits(journey([silent, loud], [100, 200, 500, 500, 1100, 1100], "unknown"))
-    assert [(change.zone, change.alarm) for change in (first, second)] == [(1, False), (2, True)]
-    assert {end.id for end in ends} == {first.id, second.id}
-    [only, end] = visits(journey([silent, loud], [500, 500, 1100, 1100], "unknown"))
-    assert (only.zone, only.alarm, end.id) == (2, True, only.id)
+def test_who_is_allowed_has_no_visit():
+    """Nor has a terminal that waits for a machine."""
+    assert form([presence(0, verdict="allowed"), presence(0, machine=None, verdict=None, snapshot=None)], FACTS) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "speed", "grade"),
-    [
-        (3, 0, "working"),
-        (3, 399, "working"),
-        (3, 400, "unknown"),
-        (2, 0, "parked"),
-        (2, 1, "unknown"),
-        (2, 199, "unknown"),
-        (2, 200, "transport"),
-        (2, 900, "transport"),
-    ],
-)
-def test_grade(status, speed, grade):
-    """ACC (status bit 0) and speed of the confirming fix."""
-    [opened] = visits(journey([GENERAL], [500, 500], status=status, speed=[0, speed]))
-    assert opened.grade == grade
+# ---- revising --------------------------------------------------------------------------------------------------------
 
 
-def test_a_zone_counts_only_while_it_is_in_force():
-    """Inside before: confirmed from the first fix in force, with that cause. Expired: left from the first fix after."""
-    dated = zone(1, box(0, 0, 1000, 1000), valid_from=START + 3 * MINUTE, valid_to=START + 6 * MINUTE)
-    seen, opened, ended = journey([dated], [500] * 9)
-    assert (minutes(seen.at), minutes(opened.entered_at), minutes(opened.confirmed_at)) == (3, 3, 4)
-    assert opened.cause is Cause.ZONE_EFFECTIVE
-    assert (minutes(ended.exited_at), minutes(ended.last_inside_at)) == (6, 5)
+def applied(stored, revision):
+    """The stored visits after a revision, as the database would have them: id -> Known, and what became of alarms."""
+    after = {known.visit.id: known for known in stored}
+    for gone in (*revision.merged, *revision.withdrawn):
+        after.pop(gone, None)
+    alarms = {visit: alarm for alarm, visit in revision.kept.items()}
+    number = 1000 + len(stored)
+    for visit in revision.visits:
+        if visit.id not in alarms and visit.alarming:
+            number += 1
+            alarms[visit.id] = number
+        after[visit.id] = Known(visit, alarms.get(visit.id))
+    return list(after.values())
 
 
-def test_a_new_zone_around_a_parked_machine():
-    """Published where a machine stands already: a visit with that cause, though nothing crossed a line."""
-    before, after, state = Fence.compile([]), Fence.compile([GENERAL]), State()
-    machines = Machines.bound({DEVICE: Machine(1, emission_stage="2")})
-    lon, lat = at([500.0], [500.0])
-    found = []
-    for n, fence in enumerate([before, before, after, after]):
-        state.refence(fence)
-        decision = decide(state, fence, machines, positions(DEVICE, START + n * MINUTE, lon, lat))
-        state.apply(decision.delta)
-        found += visits(decision.changes)
-    assert [(change.cause, minutes(change.entered_at)) for change in found] == [(Cause.ZONE_EFFECTIVE, 2)]
+@settings(max_examples=150, deadline=None)
+@given(histories(), histories())
+def test_revising_comes_to_the_formed_visits_and_loses_no_alarm(first, second):
+    """From any visits to any others: they are what is stored then, every alarm is kept, merged or withdrawn, once; a
+    second revision changes nothing.
+    """
+    stored = applied([], revise([], form(first, FACTS)))
+    formed = form(second, FACTS)
+    revision = revise(stored, formed)
+    after = applied(stored, revision)
+    shown = sorted((known.visit for known in after), key=lambda visit: visit.id)
+    assert [replace(v, last_inside_at=0, crossed=True) for v in shown if v.exited_at is None] == [
+        replace(v, last_inside_at=0, crossed=True) for v in sorted(formed, key=lambda v: v.id) if v.exited_at is None
+    ]
+    assert {v.id for v in shown} == {v.id for v in formed}
+    assert all((known.alarm is not None) == known.visit.alarming for known in after)
+    alarms = [known.alarm for known in stored if known.alarm is not None]
+    held = [known.alarm for known in after if known.alarm is not None]
+    assert len(set(held)) == len(held)
+    for alarm in alarms:
+        assert (alarm in held) + (alarm in revision.merged_alarms) + (alarm in revision.withdrawn_alarms) == 1
+    assert all(heir in held for heir in revision.merged_alarms.values())
+    again = revise(after, formed)
+    assert (again.visits, dict(again.merged), again.withdrawn) == ((), {}, ())
+    assert (dict(again.kept), dict(again.merged_alarms), again.withdrawn_alarms) == ({}, {}, ())
 
 
-def test_a_retired_zone_is_left():
-    """A fence without the zone: its visit ends by the next two fixes."""
-    state, machines = State(), Machines.bound({DEVICE: Machine(1, emission_stage="2")})
-    lon, lat = at([500.0], [500.0])
-    fence, found = Fence.compile([GENERAL, CORE]), []
-    for n in range(8):
-        fence = fence.without(1, 4).without(2, 1) if n == 4 else fence
-        state.refence(fence)
-        decision = decide(state, fence, machines, positions(DEVICE, START + n * MINUTE, lon, lat))
-        state.apply(decision.delta)
-        found += visits(decision.changes)
-    assert [type(change) for change in found] == [VisitOpened, VisitEnded]
-    assert minutes(found[1].exited_at) == 4
-    assert not state.tracks
+def test_a_split_visit_keeps_its_alarm_with_the_first_part():
+    """The second part is news, and gets one of its own."""
+    [whole] = form([presence(0)], FACTS)
+    parts = form([presence(0, 20), presence(60)], FACTS)
+    revision = revise([Known(whole, 3)], parts)
+    assert [visit.id for visit in revision.visits] == ["5-0", "5-60"]
+    assert dict(revision.kept) == {3: "5-0"}
 
 
-def test_two_zones_that_ban_different_stages():
-    """Each presence has the verdict of its own zone: allowed in the outer, banned in the inner."""
-    lax = zone(1, box(0, 0, 1000, 1000), rules=())
-    [opened] = visits(journey([lax, CORE], [100, 200, 500, 500]))
-    assert (opened.zone, opened.verdict) == (2, Verdict.VIOLATION)
-
-
-def test_a_new_version_is_no_second_visit():
-    """A machine inside when the next version begins goes on with its one visit, also where late reports of the old come."""
-    machines = Machines.bound({DEVICE: Machine(1, emission_stage="2")})
-    border = START + 4 * MINUTE
-    old, new = replace(CORE, valid_to=border), replace(CORE, version=2, valid_from=border)
-    state, found = State(), []
-    lon, lat = at([500.0], [500.0])
-    for n in range(8):
-        fence = Fence.compile([old, new]) if n >= 2 else Fence.compile([CORE])
-        state.refence(fence)
-        decision = decide(state, fence, machines, positions(DEVICE, START + n * MINUTE, lon, lat))
-        state.apply(decision.delta)
-        found += visits(decision.changes)
-    assert [type(change) for change in found] == [VisitOpened]
+def test_visits_that_are_joined_keep_the_first_alarm():
+    """The other one names it."""
+    stored = [Known(visit, 3 + n) for n, visit in enumerate(form([presence(0, 20), presence(60)], FACTS))]
+    revision = revise(stored, form([presence(0)], FACTS))
+    assert dict(revision.merged) == {"5-60": "5-0"}
+    assert (dict(revision.kept), dict(revision.merged_alarms)) == ({3: "5-0"}, {4: 3})

@@ -62,6 +62,20 @@ def test_defaults():
     assert parse_feature(feature(rules=[])).rules == ()
 
 
+def test_how_long_a_visit_is_held_open():
+    """Seconds, up to thirty days, with defaults for a zone that says nothing; they go on into the zone."""
+    plain = parse_feature(feature())
+    assert (plain.merge_s, plain.lost_s, plain.lost_merge_s, plain.slow_terminals) == (600, 1800, 43_200, "ask")
+    given = {"merge_s": 0, "lost_s": 2_592_000, "lost_merge_s": 0.5, "slow_terminals": "one_fix"}
+    draft = parse_feature(feature(**given))
+    for one in (draft, draft.publish(7, 2)):
+        assert {name: getattr(one, name) for name in given} == given
+    stored = Zone.stored(
+        id=7, version=2, name="甲", district="371502", tier="core", geometry=draft.to_wgs84_geojson(), rules=[]
+    )
+    assert (stored.merge_s, stored.lost_s, stored.lost_merge_s, stored.slow_terminals) == (600, 1800, 43_200, "ask")
+
+
 def test_the_crs_may_come_from_the_request():
     """Where the Feature states none; where both do they must mean the same."""
     assert parse_feature(feature(crs=...), "GCJ02").crs == "gcj02"
@@ -138,6 +152,10 @@ def test_draft_to_zone_and_back_from_storage():
             "properties.valid_to",
         ),
         (feature(doc_no=5), "property_bad", "properties.doc_no"),
+        (feature(merge_s=-1), "property_bad", "properties.merge_s"),
+        (feature(lost_s=30 * 86_400 + 1), "property_bad", "properties.lost_s"),
+        (feature(lost_merge_s="long"), "property_bad", "properties.lost_merge_s"),
+        (feature(slow_terminals="maybe"), "property_bad", "properties.slow_terminals"),
     ],
 )
 def test_refused_properties(given, code, where):

@@ -157,7 +157,7 @@ def moment(bcd: bytes) -> int | None:
         return None
     year, *rest = (int(digits[i : i + 2]) for i in range(0, 12, 2))
     try:
-        return int(datetime(2000 + year, *rest, tzinfo=GMT8).timestamp()) * 1_000_000
+        return int(datetime(2000 + year, *rest, tzinfo=GMT8).timestamp()) * 1_000_000 if year >= 11 else None
     except ValueError:
         return None
 

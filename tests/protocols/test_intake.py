@@ -203,9 +203,10 @@ def test_quality(changes, quality):
 
 
 @pytest.mark.parametrize("bcd", ["250230093015", "251301000000", "250a28093015", "250328240000", "000000000000",
-                                 "ffffffffffff", "250328096015", "250328093060", "230229000000"])  # fmt: skip
+                                 "ffffffffffff", "250328096015", "250328093060", "230229000000",
+                                 "101231235959", "000101080003", "070407120000"])  # fmt: skip
 def test_a_time_that_is_none(bcd):
-    """No date, no hour, no BCD: the row keeps its receive second and is told apart by its packet's serial number."""
+    """No date, no hour, no BCD, before the standard: the row keeps its receive second and is told apart by its packet's serial number."""
     body = report()[:22] + bytes.fromhex(bcd)
     got = intake.read([encode(0x0200, body, serial=n) for n in (1, 2, 2)], NOW + 123).positions
     assert got.time.tolist() == [NOW] * 3
@@ -215,7 +216,7 @@ def test_a_time_that_is_none(bcd):
 
 def test_leap_days():
     """29 February exists in leap years alone."""
-    bodies = [report()[:22] + bytes.fromhex(day + "000000") for day in ("240229", "250229", "000229", "960229")]
+    bodies = [report()[:22] + bytes.fromhex(day + "000000") for day in ("240229", "250229", "120229", "960229")]
     got = intake.read([encode(0x0200, body) for body in bodies], NOW).positions
     assert [bool(q & Quality.BAD_TIME) for q in got.quality.tolist()] == [False, True, False, False]
 

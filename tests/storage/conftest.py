@@ -9,11 +9,14 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from storage.commit import commit
 from storage.load import create_offset
-from tests.storage.rows import STREAM
+from tests.storage.rows import STREAM, work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from storage.work import VisitChanges
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,33 @@ class Scene:
     def value(self, statement: str) -> Any:
         return self.query(statement)[0][0]
 
+    def alarms(self) -> list[tuple[Any, ...]]:
+        """(visit, whether it goes on, whether it was paged, merged_into, whether it was withdrawn), as they were raised."""
+        return self.query(
+            "SELECT visit, exited_at IS NULL, paged_at IS NOT NULL, merged_into, withdrawn_at IS NOT NULL"
+            " FROM alarm ORDER BY id"
+        )
+
+
+class Steps:
+    """Commits one after the other in one partition."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection, self.at = connection, 0
+
+    async def take(self, changes: VisitChanges | None) -> tuple[int, ...]:
+        self.at += 1
+        done = await commit(self.connection, work(previous=self.at - 1, sequence=self.at, visits=changes))
+        return done.alarms
+
 
 def populate(conn: psycopg.Connection) -> tuple[int, int]:
     """The scene's rows; ids of the zone and the machine."""
     (zone,) = conn.execute("INSERT INTO zone DEFAULT VALUES RETURNING id").fetchone()
     conn.execute(
-        "INSERT INTO zone_version (zone, version, name, district, tier, state, crs, source, geometry, rules, valid_from,"
-        " author) VALUES (%s, 1, '一号区', '370102', 'core', 'active', 'wgs84', '{}', '{}', '[]', '2026-01-01', 'a')",
+        "INSERT INTO zone_version (zone, version, name, district, tier, state, doc_no, crs, source, geometry, rules,"
+        " valid_from, author)"
+        " VALUES (%s, 1, '一号区', '370102', 'core', 'active', '1号', 'wgs84', '{}', '{}', '[]', '2026-01-01', 'a')",
         [zone],
     )
     (machine,) = conn.execute(
@@ -63,3 +86,8 @@ async def worker(scene: Scene, worker_database: str) -> AsyncIterator[psycopg.As
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as conn:
         await create_offset(conn, 0, STREAM)
         yield conn
+
+
+@pytest.fixture
+def steps(worker: psycopg.AsyncConnection[Any]) -> Steps:
+    return Steps(worker)

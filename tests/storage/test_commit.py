@@ -16,8 +16,8 @@ from columns.reason import Reason
 from storage import load
 from storage.commit import commit
 from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
-from storage.work import Event, VisitChange
-from tests.storage.rows import NOON, SECOND, STREAM, opening, positions, work
+from storage.work import Event, VisitChanges
+from tests.storage.rows import NOON, STREAM, page, positions, presence, visits, work
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -39,6 +39,12 @@ def letters(n: int) -> DeadLetters:
     )
 
 
+def entry(scene: Scene) -> VisitChanges | None:
+    """An entry that pages."""
+    found = presence(scene.zone, scene.machine)
+    return visits(found, pages=(page(found),))
+
+
 def full(scene: Scene, **changes):
     """A work with every kind of effect."""
     values = {
@@ -46,7 +52,7 @@ def full(scene: Scene, **changes):
         "dead_letters": letters(2),
         "duplicate": 4,
         "rejected": {"checksum": 2},
-        "opened": [opening(scene.zone, scene.machine)],
+        "visits": entry(scene),
         "sessions": [
             {"event": "registered", "identity": "139", "device": 139, "edition": "2019", "maker": "m", "model": "x",
              "terminal_id": "t", "source": "open"},
@@ -103,14 +109,18 @@ async def test_alarm_event_is_the_alarm_as_the_api_shows_it(scene: Scene, worker
     assert created.endswith("+00:00")
     assert district == "370102"
     assert data == {
-        "id": alarm, "kind": "zone_entry", "state": "new", "grade": "unknown", "late": False, "district": "370102",
+        "id": alarm, "kind": "zone_entry", "state": "new", "grade": "unknown",
+        "grade_reason": {"at": "2026-03-01T12:00:00+00:00", "engine_on": False, "speed_kmh": 0},
+        "late": False, "cause": "crossing", "notice": "page", "paged_at": "2026-03-01T12:00:11+00:00",
+        "page_reason": "prompt", "district": "370102", "copied_to": None,
         "machine": {"id": scene.machine, "registration_number": "LJ-1", "machine_type": "excavator",
                     "registration_type": "machinery", "emission_stage": "2", "district": "370102"},
         "terminal_phone": "13800000007",
         "zone": {"id": scene.zone, "name": "一号区", "tier": "core", "version": 1}, "zone_version": 1,
-        "rule": {"stage_below": "3"}, "longitude": 117.12, "latitude": 36.65,
+        "verdict": "violation", "rule": {"index": 0, "predicate": {"stage_below": "3"}}, "detail": {},
+        "visit": f"{scene.machine}-{NOON}", "longitude": 117.12, "latitude": 36.65,
         "entered_at": "2026-03-01T12:00:00+00:00", "confirmed_at": "2026-03-01T12:00:10+00:00", "exited_at": None,
-        "received_at": "2026-03-01T12:00:11+00:00",
+        "exit_reason": None, "received_at": "2026-03-01T12:00:11+00:00", "merged_into": None, "withdrawn_at": None,
     }  # fmt: skip
 
 
@@ -118,7 +128,7 @@ async def test_leaves_nothing_when_any_part_is_refused(scene: Scene, worker: Asy
     """A visit that names an unknown zone is refused for good, and the rows before it are gone with it."""
     before = counts(scene)
     with pytest.raises(RefusedError):
-        await commit(worker, full(scene, opened=[opening(999, None)]))
+        await commit(worker, full(scene, visits=visits(presence(999, scene.machine))))
     assert counts(scene) == before
     assert (await load.offset(worker, 0)).sequence == 0
     assert worker.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
@@ -172,49 +182,6 @@ async def test_duplicates_within_one_batch(scene: Scene, worker: AsyncConnection
     twice = positions(2).take(np.array([0, 1, 0]))
     done = await commit(worker, work(positions=twice))
     assert (done.stored, done.duplicate) == (2, 1)
-
-
-async def test_repeated_opening_changes_nothing(scene: Scene, worker: AsyncConnection) -> None:
-    """A visit that is decided again (a replay) is the same visit, the same alarm and no event."""
-    await commit(worker, full(scene))
-    before = counts(scene)
-    done = await commit(worker, work(previous=10, sequence=20, opened=[opening(scene.zone, scene.machine)]))
-    assert done.alarms == ()
-    assert counts(scene) == before
-
-
-async def test_late_alarm_becomes_fresh_once(scene: Scene, worker: AsyncConnection) -> None:
-    """A late alarm is paged when a fresh fix shows the machine still inside, and only once."""
-    late = opening(scene.zone, scene.machine, late=True)
-    fresh = opening(scene.zone, scene.machine)
-    alarms = [
-        (await commit(worker, work(previous=step, sequence=step + 1, opened=[visit]))).alarms
-        for step, visit in enumerate([late, late, fresh, fresh, late])
-    ]
-    assert [len(raised) for raised in alarms] == [1, 0, 1, 0, 0]
-    assert scene.query("SELECT data -> 'late' FROM event ORDER BY id") == [(True,), (False,)]
-
-
-async def test_visit_without_alarm(scene: Scene, worker: AsyncConnection) -> None:
-    """An allowed visit is recorded and raises nothing; a machine that nobody knows has no id."""
-    visit = opening(scene.zone, None, alarm=False, verdict="allowed")
-    assert (await commit(worker, work(opened=[visit]))).alarms == ()
-    assert scene.query("SELECT verdict, machine, epoch FROM visit") == [("allowed", None, 1)]
-
-
-async def test_visit_ends(scene: Scene, worker: AsyncConnection) -> None:
-    """The exit is on the visit and its alarm, and the alarm is on the stream again; the same exit twice is no news."""
-    visit = opening(scene.zone, scene.machine)
-    await commit(worker, work(opened=[visit]))
-    ended = VisitChange(visit.id, NOON + 60 * SECOND, NOON + 70 * SECOND, grade="working")
-    for step in (10, 20):
-        await commit(worker, work(previous=step, sequence=step + 10, changed=[ended]))
-    assert scene.query(
-        "SELECT exited_at = '2026-03-01T12:01:10Z', last_inside_at = '2026-03-01T12:01:00Z' FROM visit"
-    ) == [(True, True)]
-    assert scene.query("SELECT data ->> 'exited_at', data ->> 'grade' FROM event ORDER BY id") == [
-        (None, "unknown"), ("2026-03-01T12:01:10+00:00", "working"),
-    ]  # fmt: skip
 
 
 async def test_registry_bumps_only_for_new_terminals(scene: Scene, worker: AsyncConnection) -> None:

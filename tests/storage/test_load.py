@@ -46,41 +46,6 @@ async def test_one_session_holds_a_partition(worker: AsyncConnection, worker_dat
     pytest.fail("the first session is gone, and its lock is still held")
 
 
-async def test_ruleset(scene: Scene, worker: AsyncConnection) -> None:
-    """Zones and machines with their dates in us, drafts left out, and an epoch that any edit moves."""
-    rules = await load.ruleset(worker)
-    assert rules.epoch == 1
-    (zone,) = rules.zones
-    assert (zone["zone"], zone["version"], zone["name"], zone["state"]) == (scene.zone, 1, "一号区", "active")
-    assert (zone["valid_from"], zone["valid_to"]) == (1_767_225_600 * SECOND, None)
-    (machine,) = rules.machines
-    assert (machine["device"], machine["phone"], machine["id"]) == (7, "13800000007", scene.machine)
-    assert (machine["emission_stage"], machine["valid_from"], machine["valid_to"]) == (
-        "2",
-        1_767_225_600 * SECOND,
-        None,
-    )
-    with psycopg.connect(scene.conninfo) as conn:
-        conn.execute("UPDATE zone_version SET state = 'draft'")
-    changed = await load.ruleset(worker)
-    assert (changed.epoch, changed.zones) == (2, [])
-
-
-async def test_recently_ended_versions_and_bindings_are_kept(scene: Scene, worker: AsyncConnection) -> None:
-    """A fix that comes late is judged by what was in force at its time; what ended long ago is left out."""
-    with psycopg.connect(scene.conninfo) as conn:
-        conn.execute("UPDATE zone_version SET state = 'retired', valid_to = now() - interval '2 days'")
-        conn.execute("UPDATE binding SET during = tstzrange('2020-01-01', now() - interval '2 days')")
-    rules = await load.ruleset(worker)
-    assert [zone["state"] for zone in rules.zones] == ["retired"]
-    assert rules.machines[0]["valid_to"] > 0
-    with psycopg.connect(scene.conninfo) as conn:
-        conn.execute("UPDATE zone_version SET valid_to = now() - interval '40 days'")
-        conn.execute("UPDATE binding SET during = tstzrange('2020-01-01', now() - interval '40 days')")
-    rules = await load.ruleset(worker)
-    assert (rules.zones, rules.machines) == ([], [])
-
-
 @pytest.mark.parametrize("partitions", [False, True])
 async def test_known_reports(worker: AsyncConnection, partitions: bool) -> None:
     """Known is the whole key: another time or another fingerprint is another report."""

@@ -12,8 +12,9 @@ from storage.commit import commit
 from storage.errors import OffsetMovedError
 from storage.migrate import migrate
 from storage.partitions import ensure_partitions, window
+from storage.ruleset import ruleset
 from tests.storage.conftest import Scene, populate
-from tests.storage.rows import NOON, STREAM, opening, positions, work
+from tests.storage.rows import NOON, STREAM, page, positions, presence, visits, work
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -41,7 +42,7 @@ async def test_timescaledb(timescaledb: str) -> None:
         await load.create_offset(worker, 0, STREAM)
         await _rows_and_duplicates(worker, scene)
         await _refusals(worker, scene)
-        assert (await load.ruleset(worker)).machines[0]["id"] == machine
+        assert (await ruleset(worker)).machines[0]["id"] == machine
         await load.flush_last(worker, positions(3))
     await _compressed(timescaledb, scene)
 
@@ -54,8 +55,9 @@ async def _rows_and_duplicates(worker: AsyncConnection, scene: Scene) -> None:
     assert scene.value("SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'position'") == 2
     assert await ensure_partitions(worker, *window(NOON)) == []
 
-    visit = opening(scene.zone, scene.machine)
-    done = await commit(worker, work(previous=2, sequence=3, positions=positions(5), opened=[visit]))
+    found = presence(scene.zone, scene.machine)
+    entered = visits(found, pages=(page(found),))
+    done = await commit(worker, work(previous=2, sequence=3, positions=positions(5), visits=entered))
     assert (done.stored, done.duplicate, len(done.alarms)) == (2, 3, 1)
     assert scene.value("SELECT count(*) FROM position") == 8
     assert scene.value("SELECT data = document FROM event, alarm_view") is True

@@ -1,0 +1,29 @@
+"""A terminal whose power is cut inside a zone, from its reports to the API, through edge, log, worker and database."""
+
+from __future__ import annotations
+
+import time
+
+from tests.e2e.test_alarm import INSIDE, join, town
+
+__all__ = ["town"]
+PHONE, SECOND = "13800000001", 1_000_000
+
+
+def test_a_power_cut_begins_and_ends(town, terminals):
+    """One alarm for the bit in every report, ended by three reports without it."""
+    one = join(terminals, town, PHONE)
+    start = time.time_ns() // 1000 - 100 * SECOND
+
+    def alarm() -> dict:
+        (found,) = town.get("/api/v1/alarms", kind="power_cut")["items"]
+        return found
+
+    for i in range(4):
+        assert one.report(*INSIDE, start + 10 * i * SECOND, alarm=1 << 8) == 0
+    time.sleep(1.5)
+    assert (alarm()["detail"]["bits"], alarm()["terminal_phone"], alarm()["exited_at"]) == ([8], PHONE, None)
+    for i in range(4, 8):
+        assert one.report(*INSIDE, start + 10 * i * SECOND) == 0
+    time.sleep(1.5)
+    assert alarm()["exit_reason"] == "cleared"
