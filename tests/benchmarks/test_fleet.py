@@ -118,7 +118,7 @@ def test_what_the_decoder_reads_is_what_was_measured():
         ("clock 8 h fast", Quality.FUTURE),
         ("clock 8 h slow", 0),
         ("clock from 1970 for a while", Quality.FUTURE),
-        ("clock from 2000 for a while", 0),
+        ("clock from 2000 for a while", Quality.BAD_TIME),
         ("a year ahead, 0.5 %", Quality.FUTURE),
         ("0, 0 with a fix, 2 %", Quality.ZERO),
         ("no fix for a while", Quality.NOT_FIXED),
