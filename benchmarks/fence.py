@@ -17,7 +17,7 @@ from rtree import index
 from benchmarks.machine import describe
 from benchmarks.postgis import MissingError, postgis
 from geofence.fence import Depth, Fence
-from geofence.grid import FenceGrid
+from geofence.lookup.grid import FenceGrid
 from tests.geofence.measure import BOX, counties, townships
 from tests.geofence.world import zone
 

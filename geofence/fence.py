@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import shapely
 
-from geofence.boxes import Boxes
-from geofence.grid import FenceGrid
+from geofence.lookup.boxes import Boxes
+from geofence.lookup.grid import FenceGrid
+from geofence.lookup.raster import Lattice
 from geofence.nested import NEST, Depth, LocalPlane, nested_shapes
-from geofence.raster import Lattice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

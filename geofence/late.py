@@ -15,13 +15,13 @@ import numpy as np
 from columns.positions import Positions, concatenate
 from geofence.fence import FOREVER
 from geofence.jumps import NEVER, follow
+from geofence.lookup.zonesets import NOWHERE
 from geofence.nested import Depth
 from geofence.presence import decide, is_late
 from geofence.presences import Change, Presence
 from geofence.state import State
 from geofence.stays import Stay
 from geofence.walking import SECOND, Track
-from geofence.zonesets import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -27,10 +27,10 @@ import numpy as np
 from geofence.fence import FOREVER
 from geofence.grades import WORKING, Grade
 from geofence.jumps import NEVER
+from geofence.lookup.zonesets import NOWHERE
 from geofence.presences import Cause, End, Presence
 from geofence.stays import Stay
 from geofence.walking import NO_TRACK, Previous, Track
-from geofence.zonesets import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,8 +22,8 @@ import numpy as np
 
 from columns.positions import Quality
 from geofence.jumps import NEVER
+from geofence.lookup.zonesets import NOWHERE
 from geofence.presence import is_late
-from geofence.zonesets import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geofence.fence import Fence
-from geofence.grid import FenceGrid
+from geofence.lookup.grid import FenceGrid
 from geofence.machines import Machine, Machines
 from geofence.presence import State, decide
 from geofence.ruleset import Ruleset

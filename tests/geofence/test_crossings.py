@@ -6,8 +6,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofence import crossings
-from geofence.crossings import Bands, Crossings
+from geofence.lookup import crossings
+from geofence.lookup.crossings import Bands, Crossings
 from tests.geofence.test_grid import awkward, checkerboard, coincident, probe
 from tests.geofence.world import star
 

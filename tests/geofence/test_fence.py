@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
-from geofence.boxes import Boxes
 from geofence.fence import FOREVER, Depth, Fence
+from geofence.lookup.boxes import Boxes
 from geofence.nested import nested_shapes
 from tests.geofence.world import START, at, box, star, zone
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import shapely
 
-from geofence.crossings import Bands
-from geofence.grid import FenceGrid
-from geofence.raster import SIDE, Lattice, rasterize
+from geofence.lookup.crossings import Bands
+from geofence.lookup.grid import FenceGrid
+from geofence.lookup.raster import SIDE, Lattice, rasterize
 from tests.geofence.world import star
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from geofence.zonesets import NOWHERE, Labels
+from geofence.lookup.zonesets import NOWHERE, Labels
 
 
 def follow(labels, label, hits):

@@ -16,7 +16,7 @@ import shapely
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from geofence.crossings import Bands
+    from geofence.lookup.crossings import Bands
 
     Bounds: TypeAlias = tuple[float, float, float, float]
     Window: TypeAlias = tuple[int, int, int, int]

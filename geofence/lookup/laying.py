@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from geofence.raster import EDGE, INSIDE, SIDE, Raster
+from geofence.lookup.raster import EDGE, INSIDE, SIDE, Raster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from geofence.pool import Pool
-    from geofence.raster import Window
-    from geofence.zonesets import Labels
+    from geofence.lookup.pool import Pool
+    from geofence.lookup.raster import Window
+    from geofence.lookup.zonesets import Labels
 
     Rasters: TypeAlias = "Sequence[Raster | None]"
 

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geofence.crossings import Bands, Crossings
-from geofence.laying import Draft
-from geofence.pool import Pool
-from geofence.raster import SIDE, SIDE_BITS, Lattice, rasterize
-from geofence.zonesets import NOWHERE, Labels
+from geofence.lookup.crossings import Bands, Crossings
+from geofence.lookup.laying import Draft
+from geofence.lookup.pool import Pool
+from geofence.lookup.raster import SIDE, SIDE_BITS, Lattice, rasterize
+from geofence.lookup.zonesets import NOWHERE, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from geofence.crossings import Shape
-    from geofence.raster import Bounds, Window
+    from geofence.lookup.crossings import Shape
+    from geofence.lookup.raster import Bounds, Window
 
 # Points per pass: the temporaries of a pass stay in the second-level cache.
 _PASS = 8192

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import shapely
 
-from geofence.pool import Pool
+from geofence.lookup.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
