@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.e2e.test_alarm import INSIDE, join, town
 
+pytestmark = pytest.mark.e2e
 __all__ = ["town"]
 PHONE, SECOND = "13800000001", 1_000_000
 
