@@ -217,7 +217,7 @@ class _Batch:
         before_set[1:] = self.sets[:-1]
         before_set[begins] = c["set_id"][rows.group[begins]]
         fresh = before == NEVER
-        c["since"][rows.group[fresh]] = rows.time[fresh]
+        c["since"][rows.group[fresh]] = rows.time[fresh] - 1  # a second fix of its first second is as good as the first
         g = rows.group
         steady = (self.sets == c["settled"][g]) & (rows.time < c["until"][g])
         steady &= (self.grades <= c["best"][g]) & (self.gap <= c["lost"][g])
