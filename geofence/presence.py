@@ -172,16 +172,16 @@ class _Batch:
         self.rows, self.sets, self.grades = self.rows.take(kept), self.sets[kept], self.grades[kept]
 
     def _drop_further_of_a_second(self) -> int:
-        """Rows of the same second as the one before, whose fingerprint is greater: they count for nothing. How many."""
+        """Rows of a second that has one with a smaller fingerprint, here or known before: they count for nothing. How many."""
         rows, c = self.rows, self.columns
-        begins = rows.begins
         fingerprint = self.positions.fingerprint[rows.row]
-        further = np.zeros(len(rows.time), bool)
-        further[1:] = (rows.time[1:] == rows.time[:-1]) & (fingerprint[1:] >= fingerprint[:-1])
-        first = rows.group[begins]
-        further[begins] = (rows.time[begins] == c["time"][first]) & (fingerprint[begins] >= c["fingerprint"][first])
+        order = np.lexsort((fingerprint, rows.time, rows.group))
+        further = np.zeros(len(order), bool)
+        group, time = rows.group[order], rows.time[order]
+        further[1:] = (group[1:] == group[:-1]) & (time[1:] == time[:-1])
+        further |= (time == c["time"][group]) & (fingerprint[order] >= c["fingerprint"][group])
         if further.any():
-            self._keep(np.flatnonzero(~further))
+            self._keep(np.sort(order[~further]))
         return int(further.sum())
 
     def _quiet(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
