@@ -58,7 +58,7 @@ def follow(
     ``begins``; a time of NEVER where none is known.
     """
     before_time, before_lon, before_lat = (
-        _shifted(values, begins, first) for values, first in zip((time, lon, lat), last, strict=True)
+        shifted(values, begins, first) for values, first in zip((time, lon, lat), last, strict=True)
     )
     unknown = before_time == NEVER
     elapsed = np.where(unknown, 0, time - np.where(unknown, 0, before_time))
@@ -66,8 +66,9 @@ def follow(
     return jumps(elapsed, lon, lat, before_lon, before_lat, speed), elapsed
 
 
-def _shifted(values: NDArray[Any], begins: NDArray[np.bool_], first: NDArray[Any]) -> NDArray[Any]:
-    shifted = np.empty_like(values)
-    shifted[1:] = values[:-1]
-    shifted[begins] = first
-    return shifted
+def shifted(values: NDArray[Any], begins: NDArray[np.bool_], first: NDArray[Any]) -> NDArray[Any]:
+    """Each row's value before it; where a terminal's rows begin, what ``first`` says, in the order of ``begins``."""
+    before = np.empty_like(values)
+    before[1:] = values[:-1]
+    before[begins] = first
+    return before

@@ -19,7 +19,7 @@ import numpy as np
 from columns.positions import Source
 from geofence.fence import FOREVER
 from geofence.grades import WORKING, ranks
-from geofence.jumps import NEVER, follow
+from geofence.jumps import NEVER, follow, shifted
 from geofence.state import COLUMNS, NO_SET, Delta, SnapshotError, State
 from geofence.walking import Fix, Previous, Track, advance
 
@@ -95,11 +95,6 @@ def decide(state: State, rules: Ruleset, positions: Positions, news: NDArray[np.
     if news is None:
         keys.insert(2, positions.received[good])
     order = good[np.lexsort(keys)]
-    if news is not None and len(order):
-        first = np.ones(len(order), bool)
-        first[1:] = np.diff(positions.time[order]) != 0
-        first[1:] |= np.diff(positions.device[order]) != 0
-        order = order[first]
     devices, group = np.unique(positions.device[order], return_inverse=True)
     slots = state.slots_of(devices)
     rows = _Rows(order, group, positions.time[order])
@@ -139,34 +134,32 @@ class _Batch:
 
         Afterwards the rows ascend in time, terminal by terminal.
         """
+        if not self._back().any():
+            return np.empty(0, np.int64), 0
         idle = self._drop_further_of_a_second()
-        rows, c = self.rows, self.columns
-        begins = rows.begins
-        before = np.empty(len(rows.time), np.int64)
-        before[1:] = rows.time[:-1]
-        before[begins] = c["time"][rows.group[begins]]
-        back = rows.time <= before
-        if not back.any():
-            return np.empty(0, np.int64), idle
+        rows, c, back = self.rows, self.columns, self._back()
         disordered = np.zeros(len(self.slots), bool)
         disordered[rows.group[back]] = True
         suspect = np.flatnonzero(disordered[rows.group])
-        g, t = rows.group[suspect], rows.time[suspect]
+        g = rows.group[suspect]
         loud = np.zeros(len(self.slots), bool)
         loud[g[~self._quiet(suspect)]] = True
         # Of a quiet terminal its latest row is kept, where that is later than what was known or stands in its place.
         keep = ~disordered[rows.group]
         calm = suspect[~loud[g]]
         if len(calm):
-            fingerprint = self.positions.fingerprint[rows.row[calm]]
-            by_time = calm[np.lexsort((~fingerprint, rows.time[calm], rows.group[calm]))]
+            by_time = calm[np.lexsort((rows.time[calm], rows.group[calm]))]
             last = by_time[np.append(rows.group[by_time][1:] != rows.group[by_time][:-1], True)]
-            g, t = rows.group[last], rows.time[last]
-            smaller = self.positions.fingerprint[rows.row[last]] < c["fingerprint"][g]
-            keep[last[(t > c["time"][g]) | ((t == c["time"][g]) & smaller)]] = True
+            keep[last[rows.time[last] >= c["time"][rows.group[last]]]] = True
         harmless = len(calm) - int(keep[calm].sum())
         self._keep(np.flatnonzero(keep))
         return np.flatnonzero(loud), idle + harmless
+
+    def _back(self) -> NDArray[np.bool_]:
+        """Rows that are no later than the one before them, or than their terminal's last."""
+        rows, begins = self.rows, self.rows.begins
+        back: NDArray[np.bool_] = rows.time <= shifted(rows.time, begins, self.columns["time"][rows.group[begins]])
+        return back
 
     def _keep(self, kept: NDArray[np.int64]) -> None:
         self.rows, self.sets, self.grades = self.rows.take(kept), self.sets[kept], self.grades[kept]
@@ -210,12 +203,9 @@ class _Batch:
         begins = rows.begins
         ends = np.append(begins[1:], True) if len(begins) else begins
         self.here = here = rows.group[ends]
-        before = np.empty_like(rows.time)
-        before[1:] = rows.time[:-1]
-        before[begins] = c["time"][rows.group[begins]]
-        before_set = np.empty_like(self.sets)
-        before_set[1:] = self.sets[:-1]
-        before_set[begins] = c["set_id"][rows.group[begins]]
+        first_of = rows.group[begins]
+        before = shifted(rows.time, begins, c["time"][first_of])
+        before_set = shifted(self.sets, begins, c["set_id"][first_of])
         fresh = before == NEVER
         c["since"][rows.group[fresh]] = rows.time[fresh] - 1  # a second fix of its first second is as good as the first
         g = rows.group
