@@ -1,4 +1,4 @@
-"""python -m benchmarks: the yardstick's three points against a real `serve`, then the micro benchmarks.
+"""python -m benchmarks: the yardstick's three points against a real `serve`, then the worker alone and the micro benchmarks.
 
 Everything is started here, in a temporary directory, and traffic stays on 127.0.0.1. Takes about five minutes.
 """
@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import POINTS, Point, Result, judge, markdown, table
+from benchmarks.city import FIRST_PHONE, YARDSTICK, write_world
 from benchmarks.machine import describe, fsync_ms
 from benchmarks.serving import Serving, free_port, serving, settle
 from benchmarks.storm import storm
 
 HERE = Path(__file__).resolve().parent
-YARDSTICK = HERE / "yardstick"
-FIRST_PHONE = 13_800_000_000
 NO_GCC = (
     "gcc is missing: the yardstick is two C programs. Install gcc and libc6-dev (Debian), or run with --micro-only.\n"
     "缺少 gcc：基准工具包含两个 C 程序，请先安装 gcc 与 libc6-dev，或使用 --micro-only。"
@@ -44,7 +43,7 @@ def arguments() -> argparse.Namespace:
 def world(gateway: Serving, seed: int) -> None:
     """160 zones and 30,000 machines for the load generator's terminals."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, YARDSTICK / "world", folder, "--seed", str(seed)], check=True)
+        write_world(folder, seed)
         began = time.monotonic()
         gateway.lezgate("zones", "import", f"{folder}/zones.geojson", "--crs", "wgs84", "--publish")
         gateway.lezgate("machines", "import", f"{folder}/machines.csv")
@@ -105,8 +104,8 @@ def yardstick(a: argparse.Namespace) -> list[Result]:
 def micro() -> int:
     words = ["-m", "pytest", str(HERE / "micro"), "-q", "-p", "no:randomly", "--benchmark-only"]
     words += ["--benchmark-columns=min,median,ops,rounds", "--benchmark-max-time=0.5", "--benchmark-sort=fullname"]
-    peers = subprocess.run([sys.executable, "-m", "benchmarks.fence"], cwd=HERE.parent, check=False).returncode
-    return subprocess.run([sys.executable, *words], cwd=HERE.parent, check=False).returncode or peers
+    commands = [["-m", "benchmarks.worker"], ["-m", "benchmarks.fence"], words]
+    return max(subprocess.run([sys.executable, *each], cwd=HERE.parent, check=False).returncode for each in commands)
 
 
 def main() -> int:
