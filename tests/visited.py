@@ -14,6 +14,7 @@ from gateway.worker import decision as deciding
 from gateway.worker.memory import Memory
 from gateway.worker.rejudging import rejudge_late
 from gateway.worker.rules import RulesCache
+from gateway.worker.store import PostgresSession
 from storage.commit import commit
 from storage.load import create_offset
 from storage.ruleset import epoch
@@ -64,7 +65,8 @@ class Worker:
     """A partition's owner; every batch is one commit, under the rules of its moment."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self.connection, self.rules, self.memory, self.sequence = connection, RulesCache(), Memory(), 0
+        self.connection, self.store = connection, PostgresSession(connection, 0)
+        self.rules, self.memory, self.sequence = RulesCache(), Memory(), 0
 
     @classmethod
     async def of(cls, connection: psycopg.AsyncConnection[Any]) -> Worker:
@@ -73,10 +75,10 @@ class Worker:
 
     async def take(self, *parts: Positions) -> None:
         rows = concatenate(parts)
-        rules = await self.rules.get(self.connection, await epoch(self.connection))
+        rules = await self.rules.get(self.store, await epoch(self.connection))
         decision = deciding.judge(self.memory, rules, rows)
         rejudged = {
-            device: await rejudge_late(self.connection, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
+            device: await rejudge_late(self.store, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
             for device in decision.late.tolist()
         }  # fmt: skip
         judged = deciding.Judged(decision, rejudged)

@@ -18,6 +18,7 @@ from gateway.worker.evidence import keep_evidence
 from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
 from gateway.worker.signals import watch_contradictions
+from gateway.worker.store import PostgresStore
 from storage import terminal_messages
 from storage.partitions import ensure_partitions, window
 from storage.ruleset import settle_machines
@@ -86,7 +87,7 @@ async def run(settings: Settings) -> None:
     rules, asking = RulesCache(), Asking(client)
     database = database_url(settings, "worker")
     partitions = [
-        Partition(number, stream, broker, database, rules, asking, settings.gather_ms / 1000)
+        Partition(number, stream, broker, PostgresStore(database), rules, asking, settings.gather_ms / 1000)
         for number in range(stream.partitions)
     ]
 

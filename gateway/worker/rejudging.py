@@ -6,49 +6,43 @@ are looked for in pages of growing size, so an ordinary late fix reads some hund
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from columns.positions import concatenate
 from gateway.worker.visiting import presence_of
 from geofence.late import Rejudged, end_of, rejudge, start_of
-from storage.history import fixes_before, fixes_from, presences
 
 if TYPE_CHECKING:
-    import psycopg
-
     from columns.positions import Positions
+    from gateway.worker.store import Reads
     from geofence.presences import Presence
     from geofence.ruleset import Ruleset
-
-    Connection = psycopg.AsyncConnection[Any]
 
 FIRST_PAGE = 250
 LAST_PAGE = 64_000  # three weeks at 30 s; a start that is not found within four such pages is the first row of them
 _PAGES_BACK = 12
 
 
-async def rejudge_late(connection: Connection, rules: Ruleset, device: int, arrivals: Positions) -> Rejudged:
+async def rejudge_late(store: Reads, rules: Ruleset, device: int, arrivals: Positions) -> Rejudged:
     """What the rows ``arrivals`` of one terminal, some of them late, change. They are not stored yet."""
     arrivals = arrivals.take(np.flatnonzero(arrivals.good))
     first, last = int(arrivals.time.min()), int(arrivals.time.max())
-    before, start, known = await _back(connection, rules, device, first)
-    after, whole = await _forth(connection, rules, device, first, last)
+    before, start, known = await _back(store, rules, device, first)
+    after, whole = await _forth(store, rules, device, first, last)
     history = concatenate([part for part in (before, after) if len(part)])
     return rejudge(rules, history, start, known, arrivals, to_the_end=whole)
 
 
-async def _back(
-    connection: Connection, rules: Ruleset, device: int, at: int
-) -> tuple[Positions, int | None, list[Presence]]:
+async def _back(store: Reads, rules: Ruleset, device: int, at: int) -> tuple[Positions, int | None, list[Presence]]:
     """Fixes before ``at``, where to begin among them (None: with the first there is), and presences from there on."""
     most = FIRST_PAGE
     for page in range(_PAGES_BACK):
-        rows = await fixes_before(connection, device, at, most)
+        rows = await store.fixes_before(device, at, most)
         found = _one_a_second(rows)
         since = int(found.time[0]) if len(found) else at
-        known = [presence_of(row) for row in await presences(connection, device, since)]
+        known = [presence_of(row) for row in await store.presences(device, since)]
         start = start_of(rules, found, known, at)
         if start is not None or len(rows) < most or page == _PAGES_BACK - 1:
             return found, start, known
@@ -56,12 +50,12 @@ async def _back(
     raise AssertionError("the last page returns")
 
 
-async def _forth(connection: Connection, rules: Ruleset, device: int, first: int, last: int) -> tuple[Positions, bool]:
+async def _forth(store: Reads, rules: Ruleset, device: int, first: int, last: int) -> tuple[Positions, bool]:
     """Fixes from ``first`` on, and whether they reach to the terminal's last one."""
     most, parts = FIRST_PAGE, []
     at = first
     while True:
-        rows = await fixes_from(connection, device, at, most)
+        rows = await store.fixes_from(device, at, most)
         parts.append(rows)
         found = _one_a_second(concatenate([part for part in parts if len(part)]))
         end = end_of(rules, found, last)

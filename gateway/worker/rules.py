@@ -17,16 +17,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import structlog
 
+from gateway.worker.store import PostgresReads
 from geofence.exemptions import Exemption
 from geofence.fence import Fence
 from geofence.machines import Binding, Machine, Machines
 from geofence.ruleset import Ruleset
 from geofence.zones import Zone
-from storage.ruleset import Changes, ruleset
 from storage.ruleset import epoch as present_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from gateway.worker.store import Reads
+    from storage.ruleset import Changes
 
 MOST_EDITS = 64  # an edit is tens of ms, a whole city takes seconds
 RETRY_S = 1.0
@@ -51,7 +54,7 @@ class RulesCache:
         self._granted: Granted = {}
         self._loading = asyncio.Lock()
 
-    async def get(self, connection: psycopg.AsyncConnection[Any], epoch: int) -> Rules:
+    async def get(self, store: Reads, epoch: int) -> Rules:
         """The rules that the database had at ``epoch`` or has since; 0: any that were loaded.
 
         An epoch that is smaller than the loaded one is a database that was restored: it is read again. Nobody who takes
@@ -61,7 +64,7 @@ class RulesCache:
             return self._rules
         async with self._loading:
             if self._rules is None or epoch not in {0, self._rules.epoch}:
-                self._rules, self._granted = await self._load(connection)
+                self._rules, self._granted = await self._load(store)
             return self._rules
 
     async def watch(self, database: str) -> None:
@@ -71,7 +74,7 @@ class RulesCache:
                 async with await psycopg.AsyncConnection.connect(database, autocommit=True, connect_timeout=5) as own:
                     await own.execute("LISTEN ruleset")
                     while True:
-                        await self.get(own, await present_epoch(own))
+                        await self.get(PostgresReads(own), await present_epoch(own))
                         # The generator holds the connection while it is open: it must end before the next reading.
                         async for _ in own.notifies(stop_after=1):
                             pass
@@ -79,10 +82,10 @@ class RulesCache:
                 log.warning("rules are not watched", error=repr(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def _load(self, connection: psycopg.AsyncConnection[Any]) -> tuple[Rules, Granted]:
+    async def _load(self, store: Reads) -> tuple[Rules, Granted]:
         begun = time.monotonic()
         known = self._rules
-        found = await ruleset(connection, 0 if known is None else known.epoch)
+        found = await store.rules_since(0 if known is None else known.epoch)
         made, granted = await asyncio.to_thread(renewed, None if known is None else known.ruleset, self._granted, found)
         if known is None:
             # These objects stay. A full collection over them stops the loop for 100 ms of CPU with 3,000 zones and 30,000

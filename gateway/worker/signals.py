@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import structlog
 
-from geofence.tampering import NAMES, Began, Watch
-from storage import contradictions, digests, signals
+from geofence.tampering import Began
+from storage import contradictions, digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,11 +23,6 @@ EVERY_S = 30.0
 RETRY_S = 5.0
 DELAYED_US = 60 * 1_000_000  # decided - received, as with entries: our own outage, which a page must own up to
 log = structlog.get_logger()
-
-
-async def watch_of(connection: psycopg.AsyncConnection) -> Watch:
-    """The episodes of tampering that are open in the database: a new owner's."""
-    return Watch.of(await signals.open_of(connection, NAMES))
 
 
 def tampering_rows(changes: Iterable[Began | Ended], now: int) -> list[Row]:

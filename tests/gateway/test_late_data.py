@@ -16,6 +16,7 @@ from gateway.worker import decision as deciding
 from gateway.worker.memory import Memory
 from gateway.worker.rejudging import rejudge_late
 from gateway.worker.rules import RulesCache
+from gateway.worker.store import PostgresSession
 from storage.commit import commit
 from storage.load import create_offset, tracks
 from tests.geofence.world import SECOND, at, box, positions
@@ -62,13 +63,14 @@ class Worker:
     """A partition's owner without a log: takes batches, one commit each."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self.connection, self.rules, self.memory, self.sequence = connection, RulesCache(), Memory(), 0
+        self.connection, self.store = connection, PostgresSession(connection, 0)
+        self.rules, self.memory, self.sequence = RulesCache(), Memory(), 0
 
     async def take(self, rows: Positions, now: int | None = None) -> None:
-        rules = await self.rules.get(self.connection, 0)
+        rules = await self.rules.get(self.store, 0)
         decision = deciding.judge(self.memory, rules, rows)
         rejudged = {
-            device: await rejudge_late(self.connection, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
+            device: await rejudge_late(self.store, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
             for device in decision.late.tolist()
         }  # fmt: skip
         judged = deciding.Judged(decision, rejudged)
@@ -84,7 +86,7 @@ class Worker:
         self.sequence += 1
 
     async def look_for_silence(self, now: int) -> None:
-        rules = await self.rules.get(self.connection, 0)
+        rules = await self.rules.get(self.store, 0)
         silent = deciding.silence(self.memory, rules, now)
         work = deciding.work_of_silence(silent, rules, memory=self.memory, partition=0, stream=STREAM, at=self.sequence)
         await commit(self.connection, work)
@@ -174,7 +176,7 @@ async def test_harmless_late_rows_read_nothing(worker: Worker) -> None:
     )  # a place is known to be kept after the batch that found it
     late = route(THREE, [(100, 500)] * 5, start=317)
     late = late.with_columns(received=np.full(5, START + 900 * SECOND))
-    rules = await worker.rules.get(worker.connection, 0)
+    rules = await worker.rules.get(worker.store, 0)
     assert not len(deciding.judge(worker.memory, rules, late).late)
     await worker.take(late)
     assert await query(worker, "SELECT count(*), count(ended_at) FROM presence") == [(1, 0)]

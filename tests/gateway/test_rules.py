@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from columns.identity import device_of
 from gateway.worker import rules
 from gateway.worker.rules import RulesCache, renewed
+from gateway.worker.store import PostgresReads
 from storage.ruleset import Changes
 from storage.ruleset import epoch as present_epoch
 
@@ -151,7 +152,8 @@ async def test_edits_reach_every_worker(database, worker_database):
     cache, other = RulesCache(), RulesCache()
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as connection:
         gc.unfreeze()
-        first = await cache.get(connection, 0)
+        store = PostgresReads(connection)
+        first = await cache.get(store, 0)
         assert gc.get_freeze_count()  # what is loaded first is not looked over at every full collection
         gc.unfreeze()
         (known,) = first.ruleset.fence.zones
@@ -159,23 +161,23 @@ async def test_edits_reach_every_worker(database, worker_database):
         assert first.ruleset.machines.phone(device_of("1")) == "1"
         with psycopg.connect(database) as conn:
             conn.execute("UPDATE machine SET emission_stage = '4'")
-        assert await cache.get(connection, 0) is first
+        assert await cache.get(store, 0) is first
         now = await present_epoch(connection)
-        second = await cache.get(connection, now)
+        second = await cache.get(store, now)
         assert (second.epoch, second.ruleset.fence) == (now, first.ruleset.fence)
         assert second.ruleset.machines.find(device_of("1"), 2**62).emission_stage == "4"
         assert first.ruleset.machines.find(device_of("1"), 2**62).emission_stage == "2"
 
         async with cache._loading:
-            assert await asyncio.wait_for(cache.get(connection, 0), 1) is second
+            assert await asyncio.wait_for(cache.get(store, 0), 1) is second
 
         watching = asyncio.create_task(other.watch(worker_database))
         async with asyncio.timeout(10):
-            while (await other.get(connection, 0)).epoch != now:  # noqa: ASYNC110
+            while (await other.get(store, 0)).epoch != now:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             with psycopg.connect(database) as conn:
                 conn.execute("UPDATE zone_version SET valid_to = now() + interval '1 hour'")
-            while (await other.get(connection, 0)).ruleset.fence.zones[0].valid_to is None:  # noqa: ASYNC110
+            while (await other.get(store, 0)).ruleset.fence.zones[0].valid_to is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):

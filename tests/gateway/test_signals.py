@@ -16,6 +16,7 @@ from gateway.worker import decision as deciding
 from gateway.worker import signals
 from gateway.worker.memory import Memory
 from gateway.worker.rules import RulesCache
+from gateway.worker.store import PostgresSession
 from geofence.tampering import follow
 from storage.commit import commit
 from storage.load import create_offset, tracks
@@ -37,10 +38,11 @@ class Worker:
     """A partition's owner without a log: one commit for each batch, in the order of `Partition._take`."""
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self.connection, self.rules, self.memory, self.sequence = connection, RulesCache(), Memory(), 0
+        self.connection, self.store = connection, PostgresSession(connection, 0)
+        self.rules, self.memory, self.sequence = RulesCache(), Memory(), 0
 
     async def take(self, rows: Positions, now: int | None = None) -> None:
-        rules = await self.rules.get(self.connection, 0)
+        rules = await self.rules.get(self.store, 0)
         judged = deciding.Judged(deciding.judge(self.memory, rules, rows), {})
         tampering = follow(self.memory.watch, self.memory.state, rules.ruleset, rows)
         gathered = deciding.Gathered(self.sequence + 1, {}, rows, deciding.DeadLetters.empty(), [], {})
@@ -57,7 +59,7 @@ class Worker:
         """As a new owner of the partition, with what is stored."""
         self.memory = Memory.from_bytes(self.memory.to_bytes(), {})
         self.memory.state.replace_tracks(await tracks(self.connection, 0))
-        self.memory.watch = await signals.watch_of(self.connection)
+        self.memory.watch = await self.store.watch()
 
 
 @pytest_asyncio.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -57,23 +58,23 @@ class Database:
         rows = concatenate(self.fixes.get(device, []))
         return rows.take(np.lexsort((rows.fingerprint, rows.time)))
 
-    async def fixes_before(self, _: Any, device: int, at: int, most: int) -> Positions:
+    async def fixes_before(self, device: int, at: int, most: int) -> Positions:
         rows = self.history(device)
         return rows.take(np.flatnonzero(rows.time < at)[-most:])
 
-    async def fixes_from(self, _: Any, device: int, at: int, most: int) -> Positions:
+    async def fixes_from(self, device: int, at: int, most: int) -> Positions:
         rows = self.history(device)
         return rows.take(np.flatnonzero(rows.time >= at)[:most])
 
-    async def presences_of(self, _: Any, device: int, since: int) -> list[dict[str, Any]]:
+    async def presences_of(self, device: int, since: int) -> list[dict[str, Any]]:
         found = [p for p in self.presences.values() if p.device == device]
         found = [p for p in found if p.ended_at is None or p.ended_at >= since]
         return [presence_row(p) for p in sorted(found, key=lambda p: (p.began_at, p.zone))]
 
     def rejudge(self, rules: Ruleset, device: int, arrivals: Positions) -> Any:
-        queries = {"fixes_before": self.fixes_before, "fixes_from": self.fixes_from, "presences": self.presences_of}
-        with mock.patch.multiple(rejudging, **queries, FIRST_PAGE=self.page):
-            judging = rejudging.rejudge_late(self, rules, device, arrivals)  # type: ignore[arg-type]
+        store = SimpleNamespace(fixes_before=self.fixes_before, fixes_from=self.fixes_from, presences=self.presences_of)
+        with mock.patch.object(rejudging, "FIRST_PAGE", self.page):
+            judging = rejudging.rejudge_late(store, rules, device, arrivals)  # type: ignore[arg-type]
             try:
                 judging.send(None)
             except StopIteration as done:
