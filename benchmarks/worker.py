@@ -121,7 +121,7 @@ class Worker:
         fresh = gathered.positions
         new = fresh if len(sifted.fresh) == len(fresh) else fresh.take(np.union1d(sifted.fresh, sifted.suspects))
         marks.append(clock())
-        judged = deciding.Judged(deciding.judge(memory, rules, new), {})
+        judged = deciding.judge(memory, rules, new)
         marks.append(clock())
         tampering = follow(memory.watch, memory.state, rules.ruleset, new)
         marks.append(clock())

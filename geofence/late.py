@@ -133,8 +133,9 @@ def rejudge(
     told: list[Change] = []
     state = State()
     known, done = window, 0
+    columns = arrivals.time.tolist(), arrivals.received.tolist(), is_late(arrivals).tolist()
     while done < len(arrivals):
-        group = _next_group(arrivals, done, int(known.time.max()) if len(known) else None)
+        group = next_group(*columns, done, int(known.time.max()) if len(known) else None)
         rows = arrivals.take(np.arange(done, group.stop))
         known = concatenate([known, rows])
         if group.late or not len(state):
@@ -153,35 +154,36 @@ def rejudge(
     here = [p for p in presences if (first is None or p.began_at >= first) and (to_the_end or p.began_at <= last)]
     stored = {presence.key: presence for presence in here}
     stored |= {presence.key: presence for presence in presences if presence.key in covered}
-    differ = tuple(presence for key, presence in now.items() if not _same(presence, stored.get(key)))
+    differ = tuple(presence for key, presence in now.items() if not same(presence, stored.get(key)))
     gone = tuple(presence for key, presence in stored.items() if key not in now)
     before = tuple(stored[presence.key] for presence in differ if presence.key in stored)
     return Rejudged((*differ, *told), before, gone, state if to_the_end else None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     stop: int
     late: bool
 
 
-def _next_group(arrivals: Positions, begin: int, latest: int | None) -> _Group:
-    """Rows from ``begin`` on: those that ascend beyond all before them, else those that were received as one.
+def next_group(
+    times: Sequence[int], received: Sequence[int], late: Sequence[bool], begin: int, latest: int | None
+) -> Group:
+    """Rows from ``begin`` on: those that ascend beyond all before them (``latest``), else those received as one.
 
     Packets that can page nobody are gone over together.
     """
-    times, received, late = arrivals.time.tolist(), arrivals.received.tolist(), is_late(arrivals).tolist()
     stop = begin
     while stop < len(times) and (latest is None or times[stop] > latest):
         latest = times[stop]
         stop += 1
     if stop > begin:
-        return _Group(stop, late=False)
+        return Group(stop, late=False)
     while stop < len(times) and received[stop] == received[begin]:
         stop += 1
     while stop < len(times) and all(late[begin : stop + 1]):
         stop += 1
-    return _Group(stop, late=True)
+    return Group(stop, late=True)
 
 
 def _over(
@@ -225,7 +227,7 @@ def _depths(rules: Ruleset, history: Positions, row: int) -> Mapping[int, int]:
     return {zones[i].id: int(depth) for i, depth in rules.fence.depths(int(sets[0])) if zones[i].counts_at(time)}
 
 
-def _same(now: Presence, stored: Presence | None) -> bool:
+def same(now: Presence, stored: Presence | None) -> bool:
     if stored is None:
         return False
     if now.ended_at is None and stored.ended_at is None:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from columns.positions import Source
-from geofence.fence import FOREVER
-from geofence.grades import WORKING, ranks
+from geofence.grades import ranks
 from geofence.jumps import NEVER, follow, shifted
-from geofence.state import COLUMNS, NO_SET, Delta, SnapshotError, State
-from geofence.walking import Fix, Previous, Track, advance
+from geofence.state import COLUMNS, Delta, SnapshotError, State
+from geofence.trail import Pace, Passed, Place, trail_of, walk_on
+from geofence.walking import Fix, Previous
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from columns.positions import Positions
     from geofence.presences import Change
     from geofence.ruleset import Ruleset
+    from geofence.trail import Trail
+    from geofence.walking import Track
 
 __all__ = ["LATE_US", "Decision", "Delta", "SnapshotError", "State", "decide", "is_late"]
 
@@ -101,14 +103,14 @@ def decide(state: State, rules: Ruleset, positions: Positions, news: NDArray[np.
     batch = _Batch(state, rules, positions, slots, rows)
     late, harmless = batch.put_aside_late()
     batch.find_jumps()
-    changes, tracks = batch.walk(news)
+    changes, walked = batch.walk(news)
     here = batch.here
     new = devices[here][slots[here] < 0]
     taken = slots[here].copy()
     taken[slots[here] < 0] = len(state) + np.arange(len(new))
     delta = Delta(
         state.revision, new, taken, {name: values[here] for name, values in batch.columns.items()},
-        {int(taken[np.searchsorted(here, k)]): track for k, track in tracks.items()},
+        {int(taken[np.searchsorted(here, k)]): after for k, after in walked.items()},
     )  # fmt: skip
     return Decision(
         tuple(changes), delta, devices[late], len(batch.rows.row), int(batch.jumped.sum()), harmless,
@@ -197,47 +199,66 @@ class _Batch:
         lon, lat = positions.lon[rows.row], positions.lat[rows.row]
         self.jumped, self.gap = follow(rows.begins, rows.time, lon, lat, positions.speed[rows.row], last)
 
-    def walk(self, news: NDArray[np.bool_] | None) -> tuple[list[Change], dict[int, Track]]:
-        """Judges the rows; changes, and the tracks of terminals (groups) that were not settled all the way."""
+    def walk(self, news: NDArray[np.bool_] | None) -> tuple[list[Change], dict[int, tuple[Track, Trail]]]:
+        """Judges the rows; changes, and the tracks and trails of terminals (groups) that were not settled all the way."""
         rows, c = self.rows, self.columns
         begins = rows.begins
         ends = np.append(begins[1:], True) if len(begins) else begins
         self.here = here = rows.group[ends]
-        first_of = rows.group[begins]
-        before = shifted(rows.time, begins, c["time"][first_of])
-        before_set = shifted(self.sets, begins, c["set_id"][first_of])
-        fresh = before == NEVER
-        c["since"][rows.group[fresh]] = rows.time[fresh] - 1  # a second fix of its first second is as good as the first
+        first = rows.group[begins]
+        fresh = c["time"][first] == NEVER
+        c["since"][first[fresh]] = rows.time[begins][fresh] - 1  # see trail.first_pace
         g = rows.group
         steady = (self.sets == c["settled"][g]) & (rows.time < c["until"][g])
         steady &= (self.grades <= c["best"][g]) & (self.gap <= c["lost"][g])
         restless = np.flatnonzero(~steady)
-        changed, first = np.unique(g[restless], return_index=True)
-        lon, lat = self.positions.lon[rows.row], self.positions.lat[rows.row]
-        now: dict[str, NDArray[Any]] = {
-            "time": rows.time, "lon": lon, "lat": lat, "set_id": self.sets,
-            "fingerprint": self.positions.fingerprint[rows.row], "heard": self.positions.received[rows.row],
-        }  # fmt: skip
+        changed, at = np.unique(g[restless], return_index=True)
+        now = self._now()
+        places = self._places(changed, restless[at], now) if len(changed) else []
         for name, column in now.items():
             c[name][here] = column[ends]
         if not len(changed):
             return [], {}
-        starts = restless[first]
         stops = np.flatnonzero(ends)[np.searchsorted(here, changed)]
-        fixes = self._fixes(starts, stops, news)
+        fixes = self._fixes(restless[at], stops, news)
+        devices = self.positions.device[rows.row[stops]].tolist()
         found: list[Change] = []
-        tracks: dict[int, Track] = {}
-        priors = zip(before[starts].tolist(), before_set[starts].tolist(), strict=True)
-        for k, its_fixes, (time, set_id) in zip(changed.tolist(), fixes, priors, strict=True):
-            walk = _Walk(
-                int(self.positions.device[rows.row[stops[np.searchsorted(changed, k)]]]),
-                self.state.track(int(self.slots[k])), *(int(c[name][k]) for name in _Walk.COLUMNS),
-            )  # fmt: skip
-            found += walk.over(its_fixes, Previous(None if time == NEVER else time, set_id), self.rules)
-            tracks[k] = walk.track
-            for name in _Walk.COLUMNS:
-                c[name][k] = getattr(walk, name)
-        return found, tracks
+        walked: dict[int, tuple[Track, Trail]] = {}
+        for k, device, its_fixes, place in zip(changed.tolist(), devices, fixes, places, strict=True):
+            slot = int(self.slots[k])
+            pace = Pace(self.state.track(slot), *(int(c[name][k]) for name in Pace._fields[1:]))
+            before = Previous(None, 0) if place is None else Previous(place.time, place.set_id)
+            passed = []
+            for fix in its_fixes:
+                earlier = pace
+                pace, changes = walk_on(device, earlier, before, fix, self.rules)
+                passed.append(Passed(earlier, fix, tuple(changes)))
+                found += changes
+                before = Previous(fix.time, fix.set_id)
+            known = self.state.trails.get(slot)
+            if known is not None and place is not None and known.end.time == place.time:
+                walked[k] = pace.track, known.extended(passed)
+            else:
+                walked[k] = pace.track, trail_of(place, passed)
+            for name in Pace._fields[1:]:
+                c[name][k] = getattr(pace, name)
+        return found, walked
+
+    def _now(self) -> dict[str, NDArray[Any]]:
+        """What every row makes of its terminal's columns."""
+        row, positions = self.rows.row, self.positions
+        return {
+            "time": self.rows.time, "lon": positions.lon[row], "lat": positions.lat[row], "set_id": self.sets,
+            "fingerprint": positions.fingerprint[row], "heard": positions.received[row],
+        }  # fmt: skip
+
+    def _places(
+        self, groups: NDArray[np.int64], rows: NDArray[np.int64], now: dict[str, NDArray[Any]]
+    ) -> list[Place | None]:
+        """The fix before each of these rows: in the batch, or as it was known; None where there is none."""
+        first = self.rows.begins[rows]
+        columns = [np.where(first, self.columns[name][groups], now[name][rows - 1]).tolist() for name in Place._fields]
+        return [None if place[0] == NEVER else Place(*place) for place in zip(*columns, strict=True)]
 
     def _fixes(
         self, starts: NDArray[np.int64], stops: NDArray[np.int64], news: NDArray[np.bool_] | None
@@ -250,42 +271,7 @@ class _Batch:
         columns = (
             self.rows.time[taken], self.sets[taken], positions.lon[row], positions.lat[row], positions.received[row],
             positions.speed[row], self.grades[taken], self.jumped[taken], is_late(positions)[row],
-            np.ones(len(row), bool) if news is None else news[row],
+            np.ones(len(row), bool) if news is None else news[row], positions.fingerprint[row],
         )  # fmt: skip
         fixes = [Fix(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
         return [fixes[end - length : end] for end, length in zip(past.tolist(), lengths.tolist(), strict=True)]
-
-
-@dataclass(slots=True)
-class _Walk:
-    """One terminal's way through the scalar machine."""
-
-    device: int
-    track: Track
-    settled: int
-    until: int
-    lost: int
-    best: int
-    since: int
-
-    COLUMNS = ("settled", "until", "lost", "best", "since")
-
-    def over(self, fixes: list[Fix], before: Previous, rules: Ruleset) -> list[Change]:
-        changes: list[Change] = []
-        for fix in fixes:
-            gap = 0 if before.time is None else fix.time - before.time
-            steady = fix.set_id == self.settled and fix.time < self.until and fix.grade <= self.best
-            if not steady or gap > self.lost:
-                self.track, found = advance(self.device, self.track, before, fix, rules)
-                changes += found
-                self._settle(fix, rules)
-            before = Previous(fix.time, fix.set_id)
-        return changes
-
-    def _settle(self, fix: Fix, rules: Ruleset) -> None:
-        self.since = fix.time
-        if not self.track.settled:
-            self.settled, self.until, self.lost, self.best = NO_SET, FOREVER, FOREVER, WORKING
-            return
-        self.settled, self.lost, self.best = fix.set_id, self.track.lost, self.track.best
-        self.until = min(self.track.until, rules.fence.unchanged_until(fix.set_id, fix.time))

@@ -9,6 +9,7 @@
     until, lost, best ... before this device time, no longer after the last one, with a grade no higher
     since             the fix since which it has been settled so: a late fix after it changes nothing either
     tracks            the terminals that have a stay, by slot
+    trails            the last fixes of terminals that were not settled, by slot; a new owner begins without any
 
 A State changes by apply(delta), after the decision was committed, and by adopt(ruleset). Set ids mean something only to
 the fence that gave them, so they are not in a snapshot: a loaded state must adopt a ruleset before it is used.
@@ -30,6 +31,7 @@ from geofence.jumps import NEVER
 from geofence.lookup.zonesets import NOWHERE
 from geofence.presences import Cause, End, Presence
 from geofence.stays import Stay
+from geofence.trail import MOST_TRAILS, NO_SET, Pace
 from geofence.walking import NO_TRACK, Previous, Track
 
 if TYPE_CHECKING:
@@ -39,8 +41,7 @@ if TYPE_CHECKING:
 
     from columns.positions import Positions
     from geofence.ruleset import Ruleset
-
-NO_SET = -1
+    from geofence.trail import Trail
 
 _MAGIC = b"LZS1"
 _VERSION = 4
@@ -61,14 +62,14 @@ class Delta:
     """What a decision does to the state that it was made on (``revision``).
 
     new: int64, terminals to add, which take the next slots in order; slots: int64, the terminals that have a later fix
-    now; columns: what they are then, by the names above; tracks: by slot, what replaces a terminal's track.
+    now; columns: what they are then, by the names above; walked: by slot, what replaces a terminal's track and trail.
     """
 
     revision: int
     new: NDArray[np.int64]
     slots: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
-    tracks: dict[int, Track]
+    walked: dict[int, tuple[Track, Trail]]
 
 
 class State:
@@ -81,6 +82,7 @@ class State:
         """Changes with every change, so that a delta meets the state that it was made on."""
         self.device = np.empty(0, np.int64)
         self.tracks: dict[int, Track] = {}
+        self.trails: dict[int, Trail] = {}
         self._columns: dict[str, NDArray[Any]] = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
         self._sorted = np.empty(0, np.int64)
         self._order = np.empty(0, np.int64)
@@ -109,6 +111,29 @@ class State:
     def track(self, slot: int) -> Track:
         return self.tracks.get(slot, NO_TRACK)
 
+    def time_of(self, slot: int) -> int:
+        """The time of a terminal's last fix."""
+        return int(self._columns["time"][slot])
+
+    def pace_of(self, slot: int) -> tuple[int, ...]:
+        """What a trail.Pace has besides the track."""
+        return tuple(int(self._columns[name][slot]) for name in Pace._fields[1:])
+
+    @classmethod
+    def of_one(cls, rules: Ruleset, device: int, pace: Pace, trail: Trail) -> State:
+        """What is known of one terminal after its trail."""
+        state, fix = cls(), trail.end
+        state.rules = rules
+        state._add(np.array([device]))
+        values = {"time": fix.time, "lon": fix.lon, "lat": fix.lat, "fingerprint": fix.fingerprint,
+                  "heard": fix.received, "set_id": fix.set_id, **pace._asdict()}  # fmt: skip
+        for name, column in state._columns.items():
+            column[0] = values[name]
+        if pace.track.stays:
+            state.tracks[0] = pace.track
+        state.trails[0] = trail
+        return state
+
     def adopt(self, rules: Ruleset) -> None:
         """Takes new rules: every terminal with a stay is judged anew from its next fix on, never for what was before.
         Free where they are the same ones.
@@ -116,6 +141,7 @@ class State:
         if rules is self.rules:
             return
         self.revision += 1
+        self.trails = {}
         columns = self._columns
         anew = np.zeros(len(self), bool)
         if self.rules is None or self.rules.fence is not rules.fence:
@@ -142,11 +168,12 @@ class State:
             self._add(delta.new)
         for name, values in delta.columns.items():
             self._columns[name][delta.slots] = values
-        for slot, track in delta.tracks.items():
+        for slot, (track, trail) in delta.walked.items():
             if track.stays:
                 self.tracks[slot] = track
             else:
                 self.tracks.pop(slot, None)
+            self._keep_trail(slot, trail)
 
     def silent(self, now: int) -> dict[int, Previous]:
         """Terminals (slots) that are in a zone, and of which nothing was heard for longer than it allows, with their last
@@ -165,6 +192,8 @@ class State:
         """Takes in, by slot, tracks that fell silent, once that is committed."""
         self.revision += 1
         self.tracks |= tracks
+        for slot in tracks:
+            self.trails.pop(slot, None)
         self._columns["settled"][list(tracks)] = NO_SET
 
     def take_over(self, other: State) -> None:
@@ -180,6 +209,15 @@ class State:
         self.tracks.pop(slot, None)
         if other.tracks:
             self.tracks[slot] = other.track(0)
+        self.trails.pop(slot, None)
+        if other.trails:
+            self._keep_trail(slot, other.trails[0])
+
+    def _keep_trail(self, slot: int, trail: Trail) -> None:
+        self.trails.pop(slot, None)
+        while len(self.trails) >= MOST_TRAILS:
+            del self.trails[next(iter(self.trails))]
+        self.trails[slot] = trail
 
     def track_json(self, slot: int = 0, track: Track | None = None) -> tuple[int, Any]:
         """As ``records``, of one terminal; of the track that it will have, where that is given."""
@@ -190,7 +228,7 @@ class State:
         known = len(self)
         return [
             (int(self.device[slot] if slot < known else delta.new[slot - known]), _track_to_json(track))
-            for slot, track in delta.tracks.items()
+            for slot, (track, _) in delta.walked.items()
         ]
 
     def recall(self, positions: Positions) -> None:
@@ -231,6 +269,7 @@ class State:
 
     def _forget_rules(self) -> None:
         self.rules = None
+        self.trails = {}
         self.revision += 1
 
     def _add(self, devices: NDArray[np.int64]) -> None:

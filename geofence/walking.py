@@ -29,7 +29,7 @@ SLOW_US = 30 * SECOND  # from one fix to the next: a longer wait for the confirm
 class Fix:
     """One good fix: set_id from the fence; lon, lat degrees WGS-84; times us UTC; speed 0.1 km/h; grade: a rank.
 
-    jump: too far from the one before; late: old at its receipt, or declared backfill; news: it has just come (False:
+    fingerprint: of the report, which of several in one second tells the one that counts; jump: too far from the one before; late: old at its receipt, or declared backfill; news: it has just come (False:
     history that is gone over again).
     """
 
@@ -43,6 +43,7 @@ class Fix:
     jump: bool
     late: bool
     news: bool
+    fingerprint: int = 0
 
 
 @dataclass(frozen=True, slots=True)

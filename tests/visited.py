@@ -76,12 +76,10 @@ class Worker:
     async def take(self, *parts: Positions) -> None:
         rows = concatenate(parts)
         rules = await self.rules.get(self.store, await epoch(self.connection))
-        decision = deciding.judge(self.memory, rules, rows)
-        rejudged = {
-            device: await rejudge_late(self.store, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
-            for device in decision.late.tolist()
-        }  # fmt: skip
-        judged = deciding.Judged(decision, rejudged)
+        judged = deciding.judge(self.memory, rules, rows)
+        for device in judged.late:
+            own = rows.take(np.flatnonzero(rows.device == device))
+            judged.rejudged[device] = await rejudge_late(self.store, rules.ruleset, device, own)
         letters = deciding.gather([(1, b"")], {}).dead_letters
         gathered = deciding.Gathered(self.sequence + 1, {}, rows, letters, [], {})
         work = deciding.work(

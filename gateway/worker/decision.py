@@ -18,6 +18,7 @@ from gateway.worker.signals import tampering_rows
 from gateway.worker.visiting import visit_changes
 from geofence.presence import Decision, decide
 from geofence.presences import CandidateSeen, Page, Presence
+from geofence.retracing import retrace
 from geofence.walking import fall_silent
 from protocols.jt808.items import scan
 from storage.work import Event, Work
@@ -103,10 +104,15 @@ def _letters(parts: list[DeadLetters]) -> DeadLetters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A decision, and what became of the terminals whose rows were late."""
+    """A decision, and what became of the terminals whose rows were late: judged by their trails, or by the caller."""
 
     decision: Decision
     rejudged: dict[int, Rejudged]
+
+    @property
+    def late(self) -> list[int]:
+        """The terminals that are still to be judged, with their history."""
+        return [device for device in self.decision.late.tolist() if device not in self.rejudged]
 
     @property
     def changes(self) -> Iterator[Change]:
@@ -115,10 +121,12 @@ class Judged:
             yield from each.changes
 
 
-def judge(memory: Memory, rules: Rules, positions: Positions) -> Decision:
+def judge(memory: Memory, rules: Rules, positions: Positions) -> Judged:
     """The decision about rows that are known to be new. A state that knew other rules learns these first."""
     memory.state.adopt(rules.ruleset)
-    return decide(memory.state, rules.ruleset, positions)
+    decision = decide(memory.state, rules.ruleset, positions)
+    retraced = retrace(memory.state, rules.ruleset, positions, decision.late) if len(decision.late) else {}
+    return Judged(decision, retraced)
 
 
 def work(

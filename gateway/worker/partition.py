@@ -197,13 +197,12 @@ class Partition:
             self.lag_s = max(0.0, (self._clock.now() - int(new.received[-1])) / 1e6)
 
     async def _judge(self, session: Session, rules: Rules, new: Positions) -> Judged:
-        """Terminals with late rows are judged one by one, with their history."""
-        decision = deciding.judge(self._memory, rules, new)
-        rejudged = {}
-        for device in decision.late.tolist():
+        """Terminals with rows so late that memory does not reach back to them are judged one by one, with their history."""
+        judged = deciding.judge(self._memory, rules, new)
+        for device in judged.late:
             rows = new.take(np.flatnonzero(new.device == device))
-            rejudged[device] = await rejudge_late(session, rules.ruleset, device, rows)
-        return deciding.Judged(decision, rejudged)
+            judged.rejudged[device] = await rejudge_late(session, rules.ruleset, device, rows)
+        return judged
 
     async def _new(self, session: Session, gathered: Gathered) -> Positions:
         """The rows that are not stored yet."""

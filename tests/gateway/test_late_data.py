@@ -68,12 +68,10 @@ class Worker:
 
     async def take(self, rows: Positions, now: int | None = None) -> None:
         rules = await self.rules.get(self.store, 0)
-        decision = deciding.judge(self.memory, rules, rows)
-        rejudged = {
-            device: await rejudge_late(self.store, rules.ruleset, device, rows.take(np.flatnonzero(rows.device == device)))
-            for device in decision.late.tolist()
-        }  # fmt: skip
-        judged = deciding.Judged(decision, rejudged)
+        judged = deciding.judge(self.memory, rules, rows)
+        for device in judged.late:
+            own = rows.take(np.flatnonzero(rows.device == device))
+            judged.rejudged[device] = await rejudge_late(self.store, rules.ruleset, device, own)
         gathered = deciding.Gathered(
             self.sequence + 1, {}, rows, deciding.gather([(1, b"")], {}).dead_letters, [], {}
         )  # fmt: skip

@@ -43,7 +43,7 @@ class Worker:
 
     async def take(self, rows: Positions, now: int | None = None) -> None:
         rules = await self.rules.get(self.store, 0)
-        judged = deciding.Judged(deciding.judge(self.memory, rules, rows), {})
+        judged = deciding.judge(self.memory, rules, rows)
         tampering = follow(self.memory.watch, self.memory.state, rules.ruleset, rows)
         gathered = deciding.Gathered(self.sequence + 1, {}, rows, deciding.DeadLetters.empty(), [], {})
         work = deciding.work(

@@ -102,7 +102,7 @@ def test_a_work_has_them_read() -> None:
     memory = Memory()
     gathered = deciding.gather([(5, data)], {})
     rules = Rules(1, Ruleset(Fence.compile([]), Machines()))
-    judged = deciding.Judged(deciding.judge(memory, rules, gathered.positions), {})
+    judged = deciding.judge(memory, rules, gathered.positions)
     work = deciding.work(
         gathered, gathered.positions, judged, rules, memory=memory, partition=0, stream="s", previous=4, now=NOON
     )

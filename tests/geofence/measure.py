@@ -122,7 +122,7 @@ def deciding(rng, fence):
             if turn >= 3:
                 spent, rows = spent + took, rows + len(part)
             elif turn < 2:
-                entering, entries = entering + took, entries + len(decision.delta.tracks)
+                entering, entries = entering + took, entries + len(decision.delta.walked)
     print(f"{'decide, steady':45} {spent / rows * 1e6:6.2f} us per row")
     print(f"{'decide, a terminal that changes':45} {entering / entries * 1e6:6.1f} us per fix")
     took, data = cpu(state.to_bytes)

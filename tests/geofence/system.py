@@ -19,6 +19,7 @@ from gateway.worker import rejudging
 from gateway.worker.visiting import presence_of, presence_row, visit_changes
 from geofence.presence import State, decide
 from geofence.presences import CandidateSeen, Page, Presence
+from geofence.retracing import retrace
 from storage.visits import _connected, _touches
 
 if TYPE_CHECKING:
@@ -225,7 +226,9 @@ class Database:
 class Worker:
     """Takes batches as they come; ``pages`` and ``candidates`` are all that it told, before the database's guard."""
 
-    def __init__(self, rules: Ruleset, database: Database | None = None) -> None:
+    def __init__(self, rules: Ruleset, database: Database | None = None, *, retraces: bool = True) -> None:
+        """retraces: whether trails are used; without, all that is late is judged with its history."""
+        self.retraces, self.retraced = retraces, 0
         self.rules, self.database, self.state = rules, database or Database(), State()
         self.pages: list[Page] = []
         self.candidates: list[CandidateSeen] = []
@@ -241,10 +244,15 @@ class Worker:
         gone: list[Presence] = []
         tracks = self.state.records(decision.delta)
         states = []
+        retraced = retrace(self.state, self.rules, rows, decision.late) if self.retraces else {}
         for device in decision.late.tolist():
             own = rows.take(np.flatnonzero(rows.device == device))
-            found = self.database.rejudge(self.rules, device, own)
-            self.rejudged += 1
+            found = retraced.get(device)
+            if found is None:
+                found = self.database.rejudge(self.rules, device, own)
+                self.rejudged += 1
+            else:
+                self.retraced += 1
             changes += found.changes
             before += found.before
             gone += found.gone

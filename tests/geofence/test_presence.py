@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import geofence.presence
+import geofence.trail
 from columns.positions import Positions, Quality, concatenate
 from geofence.fence import Fence
 from geofence.machines import Binding, Machine, Machines
@@ -213,7 +213,7 @@ def test_a_fleet_that_stands_still_takes_no_scalar_step():
         return advance(*given)
 
     devices = np.arange(500)
-    with mock.patch.object(geofence.presence, "advance", counted):
+    with mock.patch.object(geofence.trail, "advance", counted):
         for turn in range(12):
             time = np.full(500, START + turn * 30 * SECOND)
             lon, lat = places[devices % 5].T
