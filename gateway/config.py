@@ -65,6 +65,8 @@ class Settings:
     """Most bytes the log may hold; a full log pauses the edges, it never drops."""
     log_replicas: int = 1
     """Copies of a log made from now on, for a NATS cluster of your own; an existing log keeps its own number."""
+    trim_after: str = "snapshot"
+    """What lets the log go: `snapshot`, what the database has; `backup`, what a verified backup has besides."""
     evidence_days: int = 1096
     """How long the fixes that an alarm stands on are kept after its visit; never less than until its case is closed."""
     silent_minutes: int = 60
@@ -144,6 +146,8 @@ def _check(settings: Settings) -> None:
             raise _wrong(name, f"{value} is out of range; give {wanted}", f"{value} 超出范围，应{wanted_zh}")
     if settings.enrolment not in {"strict", "open"}:
         raise _wrong("enrolment", "give strict or open", "取值应为 strict 或 open")
+    if settings.trim_after not in {"snapshot", "backup"}:
+        raise _wrong("trim_after", "give snapshot or backup", "取值应为 snapshot 或 backup")
     if settings.auth_key and not _KEY.fullmatch(settings.auth_key):
         raise _wrong(
             "auth_key",

@@ -136,8 +136,11 @@ class Log:
         self.trouble: str | None = None
         self._jetstream = client.jetstream(timeout=5)
 
-    async def create(self, partitions: int, max_bytes: int, replicas: int = 1) -> Stream:
-        """The stream, made if it is missing. An existing one keeps all that it is but its size limit, which follows ours."""
+    async def create(self, partitions: int, max_bytes: int, replicas: int = 1, first_sequence: int = 1) -> Stream:
+        """The stream, made if it is missing. An existing one keeps all that it is but its size limit, which follows ours.
+
+        first_sequence: of a new one, so that one made for a restored database counts on from the lost one.
+        """
         config = StreamConfig(
             name=NAME,
             subjects=["pos.*"],
@@ -148,6 +151,7 @@ class Log:
             num_replicas=replicas,
             duplicate_window=120,
             metadata={_PARTITIONS: str(partitions)},
+            first_seq=first_sequence if first_sequence > 1 else None,
         )
         while True:
             try:
@@ -208,6 +212,16 @@ class Log:
             await self._jetstream.purge_stream(NAME, subject=f"pos.{partition}", seq=upto + 1)
         except (TimeoutError, nats.errors.Error, APIError) as error:
             log.warning("trim", partition=partition, error=repr(error))
+
+    async def ends(self, partition: int) -> tuple[int, int]:
+        """Sequences of the partition's first and last message; (0, 0) where the log has none. Raises what NATS does."""
+        subject = f"pos.{partition}"
+        try:
+            first = await self._jetstream.get_msg(NAME, 1, subject, next=True)
+            last = await self._jetstream.get_last_msg(NAME, subject)
+        except NotFoundError:
+            return 0, 0
+        return first.seq or 0, last.seq or 0
 
     def reader(self, partition: int, after: int, stream: Stream) -> Reader:
         return Reader(self.client, partition, after, stream)

@@ -86,8 +86,9 @@ async def run(settings: Settings) -> None:
     stream = await broker.create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
     rules, asking = RulesCache(), Asking(client)
     database = database_url(settings, "worker")
+    store = PostgresStore(database, trim_after_backup=settings.trim_after == "backup")
     partitions = [
-        Partition(number, stream, broker, PostgresStore(database), rules, asking, settings.gather_ms / 1000)
+        Partition(number, stream, broker, store, rules, asking, settings.gather_ms / 1000)
         for number in range(stream.partitions)
     ]
 

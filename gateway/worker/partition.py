@@ -3,7 +3,7 @@
     lock -> offset -> memory (tracks, snapshot, the log's last fixes) -> [gather -> sift -> judge -> commit -> remember] ...
 
 Invariants: nothing is remembered before its commit; after an unknown outcome the offset in the database says what
-happened; the log is trimmed only up to what both the offset and a stored snapshot cover.
+happened; the log is trimmed only up to what the offset, a stored snapshot and, if so set, a verified backup cover.
 """
 
 from __future__ import annotations
@@ -242,4 +242,5 @@ class Partition:
     async def _snapshot(self, session: Session) -> None:
         await session.save_snapshot(self.sequence, VERSION, self._memory.to_bytes())
         self._snapshot_sequence = self.sequence
-        await self._log.trim(self.number, self.sequence)
+        if upto := await session.trimmable(self._stream.identity, self.sequence):
+            await self._log.trim(self.number, upto)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 
 from geofence.tampering import NAMES, Watch
-from storage import commit, history, load, signals
+from storage import backups, commit, history, load, signals
 from storage.errors import RefusedError, UnavailableError
 from storage.ruleset import ruleset
 
@@ -81,6 +81,9 @@ class Session(Reads, Protocol):
 
     async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None: ...
 
+    async def trimmable(self, stream: str, sequence: int) -> int:
+        """Up to where the log may be trimmed, now that a snapshot of ``sequence`` is stored; 0: not now."""
+
     async def tracks(self) -> dict[int, Any]: ...
 
     async def watch(self) -> Watch:
@@ -137,9 +140,10 @@ class PostgresReads:
 class PostgresSession(PostgresReads):
     """A Session over a connection in autocommit mode."""
 
-    def __init__(self, connection: Connection, partition: int) -> None:
+    def __init__(self, connection: Connection, partition: int, *, trim_after_backup: bool = False) -> None:
         super().__init__(connection)
         self._partition = partition
+        self._trim_after_backup = trim_after_backup
 
     async def lock(self) -> bool:
         with _told_apart():
@@ -156,6 +160,12 @@ class PostgresSession(PostgresReads):
     async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None:
         with _told_apart():
             await load.save_snapshot(self._connection, self._partition, sequence, version, state)
+
+    async def trimmable(self, stream: str, sequence: int) -> int:
+        with _told_apart():
+            return await backups.trimmable(
+                self._connection, self._partition, stream, sequence, after_backup=self._trim_after_backup
+            )
 
     async def tracks(self) -> dict[int, Any]:
         with _told_apart():
@@ -180,10 +190,11 @@ class PostgresSession(PostgresReads):
 
 
 class PostgresStore:
-    """The Store of a conninfo string: one connection a session."""
+    """The Store of a conninfo string: one connection a session. trim_after_backup: LEZGATE_TRIM_AFTER is `backup`."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, *, trim_after_backup: bool = False) -> None:
         self._database = database
+        self._trim_after_backup = trim_after_backup
 
     @contextlib.asynccontextmanager
     async def session(self, partition: int) -> AsyncIterator[Session]:
@@ -193,4 +204,4 @@ class PostgresStore:
                 self._database, autocommit=True, application_name=name, **CONNECTION
             )
         async with connection:
-            yield PostgresSession(connection, partition)
+            yield PostgresSession(connection, partition, trim_after_backup=self._trim_after_backup)
