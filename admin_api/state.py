@@ -32,6 +32,12 @@ class Health(Protocol):
     def statuses(self) -> list[tuple[str, dict[str, Any]]]:
         """Role and status of every process that was heard lately."""
 
+    def own(self) -> dict[str, Any]:
+        """What the api says of itself, for the same table."""
+
+    def log(self) -> dict[str, Any] | None:
+        """Figures of the log's stream; None where nobody has seen it lately."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

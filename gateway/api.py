@@ -1,4 +1,7 @@
-"""The api process: the admin API and console over HTTP, and the registry feed for the edges."""
+"""The api process: the admin API and console over HTTP, and the registry feed for the edges.
+
+It answers from its first second, whatever is away: /readyz says what is missing, and what needs the log joins it later.
+"""
 
 from __future__ import annotations
 
@@ -32,23 +35,39 @@ class Server(uvicorn.Server):
 
 
 async def run(settings: Settings, *, demo: bool) -> None:
-    """Runs until SIGTERM or SIGINT (uvicorn's own handlers)."""
+    """Runs until SIGTERM or SIGINT (uvicorn's own handlers), or until the part that needs the log fails."""
     conninfo = database_url(settings, "api")
-    client = await connect(nats_url(settings, "api"), "api")
-    roles = ("edge", "worker", "mqtt") if settings.mqtt_url else ("edge", "worker")
-    health = Health(client, roles)
-    await health.listen()
-    feed = asyncio.get_running_loop().create_task(RegistryFeed(client, conninfo).run())
+    health = Health(("edge", "worker", "mqtt") if settings.mqtt_url else ("edge", "worker"))
     blobs = open_store(settings.blobs)
     app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health, blobs=blobs)
     config = uvicorn.Config(
         app, settings.http_host, settings.http_port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=3, server_header=False, ssl_certfile=settings.http_tls_cert or None,
-        ssl_keyfile=settings.http_tls_key or None,
+        ssl_keyfile=settings.http_tls_key or None, log_config=None,
     )  # fmt: skip
     log.info("api listens", url=settings.base_url)
+    server = Server(config)
+    joined = asyncio.get_running_loop().create_task(_join(settings, health, conninfo))
+
+    def ended(_: asyncio.Task[None]) -> None:
+        server.should_exit = True
+
+    joined.add_done_callback(ended)
+    await server.serve()
+    if joined.done():
+        joined.result()  # raises what ended it
+    joined.remove_done_callback(ended)
+    joined.cancel()
+    await asyncio.gather(joined, return_exceptions=True)
+
+
+async def _join(settings: Settings, health: Health, conninfo: str) -> None:
+    """For ever: what the api does over the log, from when there is one."""
+    client = await connect(nats_url(settings, "api"), "api")
     try:
-        await Server(config).serve()
+        await health.listen(client)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(health.watch_log())
+            both.create_task(RegistryFeed(client, conninfo).run())
     finally:
-        feed.cancel()
         await client.close()

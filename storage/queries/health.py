@@ -37,6 +37,15 @@ async def enrolment(connection: AsyncConnection[DictRow]) -> dict[str, int]:
     return await cursor.fetchone() or {"quarantined": 0, "dropped": 0}
 
 
+async def dead_letters_by_reason(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+    return await (await connection.execute("SELECT reason, count(*) AS n FROM dead_letter GROUP BY reason")).fetchall()
+
+
+async def rules_epoch(connection: AsyncConnection[DictRow]) -> int | None:
+    row = await (await connection.execute("SELECT epoch FROM ruleset")).fetchone()
+    return int(row["epoch"]) if row else None
+
+
 async def schema_is_there(connection: AsyncConnection[DictRow]) -> bool:
     row = await (await connection.execute("SELECT to_regclass('alarm_view') IS NOT NULL AS there")).fetchone()
     return bool(row and row["there"])

@@ -10,11 +10,9 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from admin_api.app import build
 from admin_api.console import policy
-from admin_api.metrics import Family, render
 from admin_api.permissions import ROLES, Permission
 from admin_api.state import Options
 from tests.admin_api.conftest import BRANCH
@@ -56,62 +54,6 @@ async def test_every_error_has_one_shape(client, facts, app):
         assert document["type"].startswith("urn:lezgate:problem:")
         assert "secret" not in answer.text
     assert cases[4][1].json()["errors"][0]["where"] == "path.id"
-
-
-class FakeHealth:
-    def __init__(self, *reasons):
-        self._reasons = list(reasons)
-
-    def reasons(self):
-        return self._reasons
-
-    def statuses(self):
-        return [("edge", {"pid": 7, "ready": True}), ("worker", {"pid": 8, "ready": False})]
-
-
-async def test_readiness_and_metrics(facts, api_database):
-    """Ready when the database is and the hall has no reason against it; the counters of law 8 by partition."""
-    facts.run(
-        "INSERT INTO log_offset (partition, stream, stored, duplicate, quarantined, rejected) VALUES (0, 's', 10, 2, 1, %s)",
-        Jsonb({"checksum": 3}),
-    )
-    facts.alarm()
-    facts.run("INSERT INTO terminal_refused (phone) VALUES ('1')")
-    health = FakeHealth()
-    app = build(Options(api_database, health=health))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://lezgate") as client:
-            for _ in range(200):
-                ready = await client.get("/readyz")
-                if ready.status_code == 200:
-                    break
-            assert ready.json() == {"status": "ok", "reasons": []}
-            health._reasons.append("log: not connected | 日志服务未连接")
-            ready = await client.get("/readyz")
-            assert (ready.status_code, ready.json()["reasons"]) == (503, ["log: not connected | 日志服务未连接"])
-            text = (await client.get("/metrics")).text
-    for line in (
-        'lezgate_positions_total{partition="0",outcome="stored"} 10',
-        'lezgate_positions_total{partition="0",outcome="duplicate"} 2',
-        'lezgate_positions_total{partition="0",outcome="quarantined"} 1',
-        'lezgate_rejected_total{partition="0",reason="checksum"} 3',
-        'lezgate_alarms{state="new"} 1',
-        'lezgate_alarms{state="closed"} 0',
-        'lezgate_terminals{state="refused"} 1',
-        "lezgate_terminals_quarantined 0",
-        "lezgate_enrolment_dropped_total 0",
-        'lezgate_process_ready{role="edge",pid="7"} 1',
-        'lezgate_process_ready{role="worker",pid="8"} 0',
-        "lezgate_database_up 1",
-    ):
-        assert line in text.splitlines()
-
-
-async def test_metric_labels_are_escaped():
-    """A label that holds a quote or a line break cannot forge a sample."""
-    body = bytes(render([Family("x", "gauge", "X.", [({"a": 'b"\n\\'}, 1)])]).body).decode()
-    assert body.splitlines()[-1] == r'x{a="b\"\n\\"} 1'
 
 
 async def test_the_console_runs_nothing_but_its_own(tmp_path, api_database):

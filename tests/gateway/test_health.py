@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+import time
 from types import SimpleNamespace
 
 import orjson
 import pytest
 
-from gateway.health import Health
+from gateway.health import Health, report
 
 
 class Room:
     def __init__(self, **options) -> None:
-        self.health = Health(SimpleNamespace(is_connected=True), **options)
+        self.health = Health(**options)
+
+    async def connects(self) -> Room:
+        client = SimpleNamespace(is_connected=True, stats={"reconnects": 2}, subscribe=self._subscribe)
+        await self.health.listen(client)
+        return self
+
+    async def _subscribe(self, subject: str, cb) -> None:
+        assert subject == "health.*"
 
     async def hears(self, role: str, pid: int, *, ready=True, reason=None, **more) -> None:
         data = orjson.dumps({"pid": pid, "ready": ready, "reason": reason, **more})
@@ -24,9 +36,16 @@ class Room:
 
 @pytest.fixture
 async def room():
-    one = Room()
+    one = await Room().connects()
     await one.hears("edge", 1)
     return one
+
+
+def none_runs(role: str, command: str) -> str:
+    return (
+        f"{role}: none is running; start `{command}`, or look into its log why it ends"
+        f" | 没有运行中的 {role} 进程：请启动 {command}，或查看其日志"
+    )
 
 
 async def test_every_partition_must_be_owned(room):
@@ -42,8 +61,8 @@ async def test_every_partition_must_be_owned(room):
 
 async def test_who_is_missing_is_named(room):
     """No worker is a reason; no mqtt process is one only where it is asked for."""
-    assert room.health.reasons() == ["worker: none is running | 没有运行中的 worker 进程"]
-    other = Room(roles=("edge", "worker", "mqtt"))
+    assert room.health.reasons() == [none_runs("worker", "lezgate worker")]
+    other = await Room(roles=("edge", "worker", "mqtt")).connects()
     await other.hears("edge", 1)
     await other.hears_worker(2, True)
     assert [one.split(":")[0] for one in other.health.reasons()] == ["mqtt"]
@@ -53,10 +72,10 @@ async def test_who_is_missing_is_named(room):
 
 async def test_an_mqtt_process_does_not_stand_in_for_an_edge():
     """It reports under a name of its own: a dead edge for sockets is seen."""
-    room = Room()
+    room = await Room().connects()
     await room.hears("mqtt", 1)
     await room.hears_worker(2, True)
-    assert room.health.reasons() == ["edge: none is running | 没有运行中的 edge 进程"]
+    assert room.health.reasons() == [none_runs("edge", "lezgate edge")]
 
 
 async def test_reasons_are_in_two_languages(room):
@@ -68,3 +87,40 @@ async def test_reasons_are_in_two_languages(room):
         "edge: reading is paused | 已暂停接入",
         "mqtt: not ready: TimeoutError() | 未就绪，原因见前文",
     ]
+
+
+async def test_without_a_log_that_alone_is_said():
+    """Nobody can be heard without NATS, so nobody is called missing; what to look at is named."""
+    room = Room()
+    (reason,) = room.health.reasons()
+    assert reason.startswith("log: not connected to NATS; start nats-server, or check LEZGATE_NATS_URL | ")
+    assert room.health.own()["nats_reconnects"] == 0
+
+
+async def test_processes_of_two_hosts_may_have_one_pid(room):
+    """In containers every pid is 1: host and pid together name a process."""
+    await room.hears("edge", 1, host="a", connections=3)
+    await room.hears("edge", 1, host="b", connections=4)
+    told = [status["connections"] for _, status in room.health.statuses() if "connections" in status]
+    assert sorted(told) == [3, 4]
+
+
+async def test_everybody_says_who_it_is():
+    """Host, pid, start, memory, CPU and reconnects of the process go with whatever it says."""
+    said: list[tuple[str, bytes]] = []
+
+    async def publish(subject: str, data: bytes) -> None:
+        said.append((subject, data))
+
+    client = SimpleNamespace(publish=publish, stats={"reconnects": 2})
+    task = asyncio.create_task(report(client, "edge", lambda: {"ready": True}))
+    async with asyncio.timeout(5):
+        while not said:  # noqa: ASYNC110  nothing to wait for but the call
+            await asyncio.sleep(0.01)
+    task.cancel()
+    subject, status = said[0][0], orjson.loads(said[0][1])
+    assert (subject, status["pid"], status["host"]) == ("health.edge", os.getpid(), socket.gethostname())
+    assert status["nats_reconnects"] == 2
+    assert 1e6 < status["resident_bytes"] < 1e11
+    assert status["cpu_s"] > 0
+    assert status["started"] <= time.time()
