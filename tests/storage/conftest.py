@@ -1,4 +1,8 @@
-"""A database with one zone, one machine and its terminal, and a worker's connection to it."""
+"""A database with one zone, one machine and its terminal, and a worker's connection to it; on both servers.
+
+Every test of this folder that asks for `database` (or for one of its kin) runs on plain PostgreSQL and on TimescaleDB.
+`@pytest.mark.plain(reason)` is for what TimescaleDB in WebAssembly cannot show: it has one session and one role.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,48 @@ import pytest_asyncio
 
 from storage.commit import commit
 from storage.load import create_offset
+from storage.migrate import migrate
 from tests.storage.rows import STREAM, work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from storage.work import VisitChanges
+
+
+SERVERS = ("plain", "timescaledb")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        plain = next(metafunc.definition.iter_markers("plain"), None)
+        metafunc.parametrize("server", SERVERS[: 1 if plain else None], indirect=True)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> dict[str, str]:
+    """A migrated database of this test's own: role -> conninfo."""
+    if request.param == "plain":
+        embedded, name = request.getfixturevalue("postgres_server"), request.getfixturevalue("_database_name")
+        return {role: embedded.url(role, name) for role in ("owner", "worker", "api")}
+    conninfo = request.getfixturevalue("timescaledb")
+    migrate(conninfo)
+    return dict.fromkeys(("owner", "worker", "api"), conninfo)
+
+
+@pytest.fixture
+def database(server: dict[str, str]) -> str:
+    return server["owner"]
+
+
+@pytest.fixture
+def worker_database(server: dict[str, str]) -> str:
+    return server["worker"]
+
+
+@pytest.fixture
+def api_database(server: dict[str, str]) -> str:
+    return server["api"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +123,7 @@ def scene(database: str) -> Scene:
 @pytest_asyncio.fixture
 async def worker(scene: Scene, worker_database: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """A worker's session, in its own role, with the offset of partition 0 in place."""
-    async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as conn:
+    async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True, prepare_threshold=None) as conn:
         await create_offset(conn, 0, STREAM)
         yield conn
 

@@ -196,6 +196,7 @@ async def test_registry_bumps_only_for_new_terminals(scene: Scene, worker: Async
     assert scene.value("SELECT version FROM registry") == before + 1
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_event_ids_follow_commit_order(scene: Scene, worker: AsyncConnection, worker_database: str) -> None:
     """Who commits second has the higher id, whoever began first: a reader of `id > last` misses nothing."""
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as other:
@@ -213,6 +214,7 @@ async def test_event_ids_follow_commit_order(scene: Scene, worker: AsyncConnecti
     assert scene.query("SELECT data ->> 'by' FROM event ORDER BY id") == [("slow",), ("quick",)]
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_wakes_readers(scene: Scene, worker: AsyncConnection) -> None:
     """Events are announced with NOTIFY; a commit without events announces nothing."""
     async with await psycopg.AsyncConnection.connect(scene.conninfo, autocommit=True) as listener:
@@ -223,6 +225,7 @@ async def test_wakes_readers(scene: Scene, worker: AsyncConnection) -> None:
         assert [notice.channel for notice in heard] == ["event"]
 
 
+@pytest.mark.plain("its one session cannot be cut off")
 async def test_lost_connection_is_unavailable(scene: Scene, worker: AsyncConnection) -> None:
     """A session that is cut before its COMMIT wrote nothing, and the error says so."""
     with psycopg.connect(scene.conninfo, autocommit=True) as conn:

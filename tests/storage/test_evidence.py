@@ -26,7 +26,9 @@ DAYS_AGO = """UPDATE visit SET exited_at = now() - n * interval '1 day', entered
 @pytest_asyncio.fixture
 async def worker(database: str, worker_database: str) -> AsyncIterator[Worker]:
     populate(database)
-    async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(
+        worker_database, autocommit=True, prepare_threshold=None
+    ) as connection:
         yield await Worker.of(connection)
 
 
@@ -90,6 +92,7 @@ async def test_long_visits_are_copied_in_steps(worker: Worker, monkeypatch: pyte
     assert await evidence.copy_due(worker.connection) == 102
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_one_worker_at_a_time(worker: Worker, worker_database: str) -> None:
     await worker.take(route(ONE, VISIT))
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as other:

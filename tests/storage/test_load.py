@@ -29,6 +29,7 @@ async def test_offset_is_made_once(worker: AsyncConnection) -> None:
     assert await load.create_offset(worker, 5, "S2", 99) == made
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_one_session_holds_a_partition(worker: AsyncConnection, worker_database: str) -> None:
     """A second session gets it only when the first is gone; other partitions are free.
 

@@ -108,6 +108,7 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
+@pytest.mark.plain("roles")
 @pytest.mark.parametrize(("role", "statement"), [(role, text) for role, texts in FORBIDDEN.items() for text in texts])
 def test_roles_may_not(role: str, statement: str, worker_database: str, api_database: str) -> None:
     """Neither role can rewrite what is append-only, read what is not its business, or change the schema."""

@@ -35,6 +35,7 @@ def test_window() -> None:
     assert window(NOON) == (date(2026, 2, 28), date(2026, 3, 4))
 
 
+@pytest.mark.plain("a hypertable makes its chunks itself")
 @pytest.mark.asyncio
 async def test_makes_missing_days_once(scene: Scene, worker: AsyncConnection) -> None:
     """The worker's role may make partitions; a second call makes none."""
@@ -46,6 +47,7 @@ async def test_makes_missing_days_once(scene: Scene, worker: AsyncConnection) ->
     ]  # fmt: skip
 
 
+@pytest.mark.plain("a hypertable makes its chunks itself")
 @pytest.mark.asyncio
 async def test_rows_go_to_their_day(scene: Scene, worker: AsyncConnection) -> None:
     """A UTC day is a partition, its first microsecond included; other days are in the default one."""
@@ -58,6 +60,7 @@ async def test_rows_go_to_their_day(scene: Scene, worker: AsyncConnection) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.plain("a hypertable makes its chunks itself")
 @pytest.mark.asyncio
 async def test_day_in_the_default_partition_stays(
     scene: Scene, worker: AsyncConnection, monkeypatch: pytest.MonkeyPatch

@@ -187,6 +187,7 @@ async def test_one_epoch_a_transaction(scene: Scene, worker: AsyncConnection) ->
     assert (found.epoch, [each["id"] for each in found.machines]) == (at + 2, [scene.machine] * 3)
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_no_edit_is_missed_by_a_reader(scene: Scene, worker: AsyncConnection) -> None:
     """Editors at once, in transactions of random length: a reader of changes ends with what a new reader reads."""
     with psycopg.connect(scene.conninfo) as conn:

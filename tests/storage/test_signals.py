@@ -281,6 +281,7 @@ async def test_a_quarantined_terminal_is_an_alarm(scene: Scene, worker: psycopg.
     assert await contradictions.look(worker, "identity", HOW) == [alarm]
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_several_workers_raise_one(scene: Scene, worker_database: str) -> None:
     """Four look at the same moment, one finds it."""
     write(scene, "UPDATE terminal SET quarantined_until = now() + interval '1 hour'")

@@ -139,6 +139,7 @@ async def test_the_bound_is_a_thousand(scene: Scene, worker: AsyncConnection) ->
     assert scene.query("SELECT count(*), min(serial) FROM terminal_message") == [(1000, 2)]
 
 
+@pytest.mark.plain("two sessions at once")
 async def test_one_worker_trims_at_a_time(
     scene: Scene, worker: AsyncConnection, worker_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +152,7 @@ async def test_one_worker_trims_at_a_time(
         assert scene.value("SELECT count(*) FROM terminal_message") == 2
 
 
+@pytest.mark.plain("a worker of its own prepares statements")
 async def test_a_worker_trims_by_itself(
     scene: Scene, worker: AsyncConnection, worker_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ async def test_the_database_refuses_a_second_open_alarm(scene: Scene, steps: Ste
             conn.commit()
 
 
+@pytest.mark.plain("several sessions at once")
 async def test_eight_workers_and_redelivery(scene: Scene, worker_database: str) -> None:
     """Eight terminals on one machine, eight workers at once, batches repeated and sessions cut: one visit at a time."""
     rng = random.Random(8)  # noqa: S311
