@@ -13,7 +13,7 @@ import uvicorn
 
 from admin_api.app import create_app
 from gateway.health import Health
-from gateway.log import connect
+from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_url
 from gateway.registry_feed import RegistryFeed
 from storage.blobs import open_store

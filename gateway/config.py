@@ -30,7 +30,7 @@ class Settings:
     database_url: str = ""
     """PostgreSQL or TimescaleDB to use; empty: an embedded PostgreSQL."""
     nats_url: str = ""
-    """NATS (>= 2.15, JetStream) to use; empty: an embedded nats-server."""
+    """NATS (>= 2.15, JetStream) to use, several servers of a cluster separated by commas; empty: an embedded nats-server."""
     blobs_url: str = ""
     """Where media are kept: a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME; empty: DATA_DIR/blobs."""
     jt808_host: str = "127.0.0.1"
@@ -63,6 +63,9 @@ class Settings:
     """Partitions of a log made from now on, 0: one for each worker; an existing log keeps its own number."""
     log_max_bytes: int = 8 * 1024**3
     """Most bytes the log may hold; a full log pauses the edges, it never drops."""
+    disk_floor_bytes: int = 1024**3
+    """Free bytes below which edges append nothing to the embedded log; 0: no floor. PostgreSQL, on the same disk, needs room
+    for what the log holds already: its WAL alone may take 2 GB between two checkpoints, and it must not be the first to stop."""
     log_replicas: int = 1
     """Copies of a log made from now on, for a NATS cluster of your own; an existing log keeps its own number."""
     trim_after: str = "snapshot"
@@ -130,6 +133,7 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "partitions": (0, None),
     "log_max_bytes": (1024**2, None),  # one message of the log, the largest
     "log_replicas": (1, 5),  # what NATS allows
+    "disk_floor_bytes": (0, None),
     "silent_minutes": (0, 30 * 24 * 60),
     "evidence_days": (1, 36_525),
 }
@@ -154,6 +158,12 @@ def _check(settings: Settings) -> None:
             "give at least 32 hexadecimal digits, an even number of them",
             "应为至少 32 位、位数为偶数的十六进制数",
         )
+    if settings.nats_url and not all(_is_nats(one.strip()) for one in settings.nats_url.split(",")):
+        raise _wrong(
+            "nats_url",
+            "give nats://HOST:PORT or tls://HOST:PORT, several separated by commas",
+            "应为 nats://主机:端口 或 tls://主机:端口，多个以逗号分隔",
+        )
     if settings.mqtt_url and (
         urlsplit(settings.mqtt_url).scheme not in {"mqtt", "mqtts"} or not urlsplit(settings.mqtt_url).hostname
     ):
@@ -174,6 +184,14 @@ def _check(settings: Settings) -> None:
         for name, path in zip(names, given, strict=True):
             if path and not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises where a directory is closed to us
                 raise _wrong(name, f"{path}: no such file that we may see", f"{path}：文件不存在或无权访问")
+
+
+def _is_nats(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"nats", "tls"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _wrong(name: str, message: str, message_zh: str) -> click.UsageError:

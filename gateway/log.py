@@ -1,7 +1,8 @@
 """The log: JetStream as a plain append-only log. One adapter with three methods: append, read (Reader.gather), trim.
 
 - append() returns only after the server has fsynced the message; it retries for ever under one Nats-Msg-Id, so a lost
-  acknowledgement makes no second copy within the server's window, and the batch's own number catches the rest.
+  acknowledgement makes no second copy within the server's window, and the batch's own number catches the rest. It sends
+  nothing while the log's disk has less room than its floor (embedded; see gateway.disk_floor).
 - A Reader keeps no state in the engine: AckNone, from our own offset + 1, rebuilt after any trouble.
 - The stream has no age limit. Only trim() removes, and only what the caller says is safe.
 """
@@ -10,15 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import nats.errors
 import orjson
 import structlog
-from nats.aio.client import Client
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -30,20 +30,36 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
+from gateway.logs import Seldom
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
     from nats.js.api import StreamInfo
 
+    from gateway.disk_floor import DiskFloor
+
 NAME = "POS"
 APPEND_TIMEOUT_S = 3.0  # elections in a cluster take 4-9 s: a few tries
+API_TIMEOUT_S = 3.0
 RETRY_S = 0.1
+LONGEST_RETRY_S = 1.0  # a log that has room again is used within 5 s
 PULL_BATCH = 64  # at most 64 x 256 KiB = 16 MiB on their way to a worker
 PULL_EXPIRES_S = 10.0
+BEAT_S = 1.0
+SILENT_S = 3.0  # a consumer on a server of the cluster that died says nothing more, and no connection of ours is lost
+CATCH_UP_S = 10.0  # a new leader may tell of a stream before it has read on to its own end
 CONSUMER_IDLE_S = 300.0
 _PARTITIONS = "lezgate-partitions"
+_FULL = "maximum bytes exceeded"
+_TELL_FULL = (
+    "the log is full: LEZGATE_LOG_MAX_BYTES is reached; it empties as workers store, so look at the workers and the database,"
+    " or raise the setting | 日志已写满（LEZGATE_LOG_MAX_BYTES）：处理进程入库后自动恢复，请检查处理进程与数据库，或调大该配置"
+)
+_ALL = -1  # no partition: the stream as a whole
 log = structlog.get_logger()
 
 
@@ -59,82 +75,25 @@ class StreamChangedError(Exception):
     """The log under us is another one, or has lost its end: reading on would skip acknowledged reports."""
 
 
-def _check(stream: Stream, after: int, info: StreamInfo) -> None:
-    identity = f"{NAME}@{info.created}"
-    if identity != stream.identity:
-        raise StreamChangedError(f"the log was {stream.identity} and is {identity} | 日志已被更换，已停止处理")
-    if info.state.last_seq < after:
-        raise StreamChangedError(
-            f"the log ends at {info.state.last_seq}, but {after} is stored already | 日志末尾缺失，已停止处理"
-        )
-
-
-class _Client(Client):
-    """Knows whether it is we who close it: nats-py also closes for good, by itself, on most errors of the server.
-
-    Until it is connected for the first time it is ours: connect() tries again.
-    """
-
-    closing = True
-
-    async def close(self) -> None:
-        self.closing = True
-        await super().close()
-
-
-async def connect(url: str, role: str) -> Client:
-    """A connection that comes back by itself, also when the server is not there yet at the start.
-
-    Where nats-py gives it up for good, the process ends, and whoever supervises starts it again: without a log it would
-    only seem to work. Nothing is lost by that, since what was acknowledged is on disk.
-    """
-
-    async def on_error(error: Exception) -> None:
-        log.warning("log connection", error=repr(error))
-
-    async def quiet() -> None:
-        return
-
-    async def on_closed() -> None:
-        if client.closing:
-            return
-        log.error("log connection closed for good; ending | 日志连接已断开且不再恢复，进程退出",
-                  error=repr(client.last_error))  # fmt: skip
-        os._exit(1)
-
-    while True:
-        client = _Client()
-        try:
-            await client.connect(
-                url,
-                name=f"lezgate-{role}",
-                inbox_prefix=f"_{role}".encode(),
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it sleeps for so many seconds
-                connect_timeout=2,
-                ping_interval=5,
-                max_outstanding_pings=3,
-                error_cb=on_error,
-                disconnected_cb=quiet,
-                reconnected_cb=quiet,
-                closed_cb=on_closed,
-            )
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            log.warning("log not reachable yet", error=repr(error))
-            await asyncio.sleep(0.3)
-        else:
-            client.closing = False
-            return client
+def retry_s(key: str, tries: int) -> float:
+    """How long to wait before a further try: longer each time, and other than others wait, who failed in the same moment."""
+    most = min(LONGEST_RETRY_S, RETRY_S * 2.0 ** min(tries, 10))
+    return most * (0.5 + zlib.crc32(f"{key}/{tries}".encode()) / 2**33)
 
 
 class Log:
-    """The log of one process. ``trouble`` is the reason why the last append did not go through, or None."""
+    """The log of one process. ``floor``: of the embedded log's disk; None where that is another's to watch."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, floor: DiskFloor | None = None) -> None:
         self.client = client
-        self.trouble: str | None = None
-        self._jetstream = client.jetstream(timeout=5)
+        self.floor = floor
+        self._troubles: dict[int, str] = {}
+        self._jetstream = client.jetstream(timeout=API_TIMEOUT_S)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why something of the log does not go through now, or None."""
+        return next(iter(self._troubles.values()), None)
 
     async def create(self, partitions: int, max_bytes: int, replicas: int = 1, first_sequence: int = 1) -> Stream:
         """The stream, made if it is missing. An existing one keeps all that it is but its size limit, which follows ours.
@@ -164,12 +123,11 @@ class Log:
                         await self._jetstream.update_stream(found.config.evolve(max_bytes=max_bytes))
             except (TimeoutError, nats.errors.Error, APIError) as error:
                 # Another process made it in this moment, or the cluster has no leader yet, or it refuses for good.
-                if self.trouble != repr(error):
-                    self.trouble = repr(error)
-                    log.warning("log not made yet | 日志尚未建立，正在重试", error=self.trouble)
+                if self._troubles.get(_ALL) != repr(error):
+                    self._troubles[_ALL] = repr(error)
+                    log.warning("log not made yet | 日志尚未建立，正在重试", error=repr(error))
                 await asyncio.sleep(RETRY_S)
             else:
-                self.trouble = None
                 return await self.stream()
 
     async def stream(self) -> Stream:
@@ -178,10 +136,13 @@ class Log:
             try:
                 info = await self._jetstream.stream_info(NAME)
             except (TimeoutError, nats.errors.Error, APIError) as error:
-                self.trouble = f"no stream: {error!r}"
+                self._troubles[_ALL] = (
+                    f"the log's stream {NAME} is not there yet ({error!r}); `lezgate serve` makes it"
+                    f" | 日志流 {NAME} 尚未建立，由 lezgate serve 创建"
+                )
                 await asyncio.sleep(RETRY_S)
             else:
-                self.trouble = None
+                self._troubles.pop(_ALL, None)
                 partitions = int((info.config.metadata or {}).get(_PARTITIONS, "1"))
                 return Stream(f"{NAME}@{info.created}", partitions)
 
@@ -190,21 +151,27 @@ class Log:
 
         Raises MaxPayloadError, having sent nothing, where the batch is larger than the server takes.
         """
-        subject, headers = f"pos.{partition}", {"Nats-Msg-Id": message_id}
+        subject, headers, tries = f"pos.{partition}", {"Nats-Msg-Id": message_id}, 0
         while True:
-            try:
-                reply = await self.client.request(subject, data, timeout=APPEND_TIMEOUT_S, headers=headers)
-            except nats.errors.MaxPayloadError:
-                raise
-            except (TimeoutError, nats.errors.Error, OSError) as error:
-                self.trouble = repr(error)
-            else:
-                answer = orjson.loads(reply.data)
-                if "error" not in answer:
-                    self.trouble = None
-                    return int(answer["seq"])
-                self.trouble = answer["error"].get("description", "append refused")
-            await asyncio.sleep(RETRY_S)
+            trouble = None if self.floor is None else self.floor.reason()
+            if trouble is None:
+                try:
+                    reply = await self.client.request(subject, data, timeout=APPEND_TIMEOUT_S, headers=headers)
+                except nats.errors.MaxPayloadError:
+                    raise
+                except (TimeoutError, nats.errors.Error, OSError) as error:
+                    trouble = repr(error)
+                else:
+                    answer = orjson.loads(reply.data)
+                    if "error" not in answer:
+                        self._troubles.pop(partition, None)
+                        return int(answer["seq"])
+                    trouble = answer["error"].get("description", "append refused")
+                    if trouble == _FULL:
+                        trouble = _TELL_FULL
+            self._troubles[partition] = trouble
+            await asyncio.sleep(retry_s(message_id, tries))
+            tries += 1
 
     async def trim(self, partition: int, upto: int) -> None:
         """Removes this partition's messages up to and including ``upto``; best effort, tried again at the next call."""
@@ -241,9 +208,10 @@ class Reader:
         self.after = after
         self._stream = stream
         self._client = client
-        self._jetstream = client.jetstream(timeout=5)
+        self._jetstream = client.jetstream(timeout=API_TIMEOUT_S)
         self._partition = partition
         self._clock = clock
+        self._tell = Seldom(5.0)
         self._messages: list[tuple[int, bytes]] = []
         self._size = 0
         self._arrived = asyncio.Event()
@@ -251,6 +219,8 @@ class Reader:
         self._inbox = ""
         self._delivered = 0
         self._open_until = 0.0
+        self._heard = 0.0
+        self._behind: float | None = None
         self._wanted = 0
         self._received = after
         self._subscription: Subscription | None = None
@@ -287,24 +257,27 @@ class Reader:
             self._reconnects = self._client.stats["reconnects"]
             await self._reset()
         if self._wanted > 0 and self._clock() < self._open_until:
-            return
+            if self._clock() - self._heard < SILENT_S:
+                return
+            await self._reset()
         try:
             if self._consumer is None:
                 await self._subscribe()
             expires = int(PULL_EXPIRES_S * 1e9)
-            request = orjson.dumps({"batch": PULL_BATCH, "expires": expires})
+            request = orjson.dumps({"batch": PULL_BATCH, "expires": expires, "idle_heartbeat": int(BEAT_S * 1e9)})
             await self._client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{NAME}.{self._consumer}", request, self._inbox)
         except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
-            log.warning("log read", partition=self._partition, error=repr(error))
+            self._tell(log.warning, "log read", partition=self._partition, error=repr(error))
             await self._reset()
             await asyncio.sleep(RETRY_S)
             return
         self._wanted = PULL_BATCH
-        self._open_until = self._clock() + PULL_EXPIRES_S + 2
+        self._heard = self._clock()
+        self._open_until = self._heard + PULL_EXPIRES_S + 2
 
     async def _subscribe(self) -> None:
         self._received = self._messages[-1][0] if self._messages else self.after
-        _check(self._stream, self._received, await self._jetstream.stream_info(NAME))
+        self._check(await self._jetstream.stream_info(NAME))
         self._delivered = 0
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
@@ -322,7 +295,25 @@ class Reader:
         )
         self._consumer = consumer.name
 
+    def _check(self, info: StreamInfo) -> None:
+        identity, after = f"{NAME}@{info.created}", self._received
+        if identity != self._stream.identity:
+            raise StreamChangedError(
+                f"the log was {self._stream.identity} and is {identity} | 日志已被更换，已停止处理"
+            )
+        if info.state.last_seq >= after:
+            self._behind = None
+            return
+        now = self._clock()
+        self._behind = now if self._behind is None else self._behind
+        if (info.config.num_replicas or 1) > 1 and now - self._behind < CATCH_UP_S:
+            raise nats.errors.TimeoutError
+        raise StreamChangedError(
+            f"the log ends at {info.state.last_seq}, but {after} is stored already | 日志末尾缺失，已停止处理"
+        )
+
     async def _on_message(self, message: Msg) -> None:
+        self._heard = self._clock()
         if message.subject == self._inbox:  # a status: 404 and 408 end the request, 409 says the consumer went away
             status = (message.headers or {}).get("Status", "")
             if status != "100":

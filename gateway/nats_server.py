@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.child import die_with_parent
+from gateway.disk_floor import MIB, DiskFloor
 
 if TYPE_CHECKING:
     from typing import IO
@@ -26,6 +27,8 @@ FIRST_PORT = 20_000
 PORT_TRIES = 3
 LOCK_WAIT_S = 20  # an old server that was told to stop flushes its store first
 START_WAIT_S = 20
+CRITICAL = b"critical write error"
+ROOM = 8 * MIB  # a block or two of the store: with less it would only meet the end again
 MAX_PAYLOAD = 1024 * 1024  # our batches are at most 256 KiB; the registry's pages 512 KiB
 
 # What each role may do. Inboxes have a prefix per role, so no role reads another's replies.
@@ -92,6 +95,8 @@ class NatsServer:
         self.max_bytes = max_bytes
         self.process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
+        self._read = 0
+        self._full = False
 
     @property
     def port(self) -> int:
@@ -102,10 +107,25 @@ class NatsServer:
         return f"nats://{role}:{self.passwords[f'nats_{role}']}@127.0.0.1:{self.port}"
 
     def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        """Whether it runs and takes appends: one that met a full disk would take none until it is started again."""
+        return self.process is not None and self.process.poll() is None and not self._wants_a_start()
+
+    def _wants_a_start(self) -> bool:
+        """Edges stop far above it (gateway.disk_floor); that the disk is full is then another program's doing, or no floor."""
+        with (self.directory / "server.log").open("rb") as log:
+            log.seek(self._read)
+            said = log.read()
+        self._read += said.rfind(b"\n") + 1
+        self._full = self._full or CRITICAL in said
+        return self._full and DiskFloor(self.directory, ROOM).reason() is None
 
     def start(self) -> None:
-        """Starts the server and returns when it answers; raises NatsServerError or OSError when it does not."""
+        """Starts the server and returns when it answers; raises NatsServerError or OSError when it does not.
+
+        One that runs is ended first.
+        """
+        self._end()
+        self._full = False
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._take_lock()
         if self.port and self._try(self.port):
@@ -145,6 +165,7 @@ class NatsServer:
         config.write_text(self._config(port, ports))
         assert self._lock is not None  # noqa: S101
         with (self.directory / "server.log").open("ab") as log:
+            self._read = log.tell()
             self.process = subprocess.Popen(
                 [binary(), "-c", config],
                 stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -27,8 +28,14 @@ def load_secrets(data: Path) -> dict[str, str]:
     path = data / "secrets.json"
     data.mkdir(parents=True, exist_ok=True)
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    missing = [name for name in NAMES if name not in kept]
-    if missing:
+    if all(name in kept for name in NAMES):
+        return kept
+    with (data / "secrets.lock").open(
+        "w"
+    ) as lock:  # processes that start together for the first time get the same ones
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        missing = [name for name in NAMES if name not in kept]
         kept.update({name: secrets.token_hex(32) for name in missing})
         scratch = path.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway.child import die_with_parent
-from gateway.log import Log, connect
+from gateway.log import Log
+from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_server, nats_url, postgres
 from gateway.ports import check_free
 from storage.migrate import migrate

@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import nats.errors
 import orjson
 import structlog
 
+from gateway.disk_floor import DiskFloor
 from gateway.edge.asking import Asking
 from gateway.edge.deadlines import sweep
 from gateway.edge.gate import BACKLOG, Gate, Listener, listening
@@ -26,7 +28,8 @@ from gateway.edge.registry_sync import RegistrySync
 from gateway.edge.rivals import SUBJECT
 from gateway.edge.sessions import Sessions
 from gateway.health import report
-from gateway.log import Log, connect
+from gateway.log import Log
+from gateway.nats_connection import connect
 from gateway.nodes import auth_key, nats_url
 from gateway.position_query import SUBJECT as QUERY
 from gateway.trace_order import FOLLOW, derive_key
@@ -76,7 +79,9 @@ class Edge:
     def __init__(self, settings: Settings, client: Client, *, mqtt: bool = False) -> None:
         self.settings = settings
         self.client = client
-        self.log = Log(client)
+        # A log of your own is watched where it is: its server's disk is none that we see.
+        floor = None if settings.nats_url else DiskFloor(settings.data / "nats", settings.disk_floor_bytes)
+        self.log = Log(client, floor)
         path = settings.data / "edge" / "registry.json"
         self.registry = Registry(path, auth_key(settings), enrol=settings.enrolment == "open")
         self.sync = RegistrySync(client, self.registry, self._withdrawn)
@@ -87,11 +92,15 @@ class Edge:
         self._role = "mqtt" if mqtt else "edge"
         self.poller: Poller | None = None
         self._doors: list[asyncio.Server | Listener] = []
-        self._listening = False
+        self._joined = self._listening = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        """Joins the log and begins to keep the registry, deadlines and health; opens nothing to the outside yet."""
+        """Joins the log and begins to keep the registry and deadlines; opens nothing to the outside yet.
+
+        How it is it says from the beginning: a stream that nobody has made yet is waited for.
+        """
+        self.keep(report(self.client, self._role, self.status))
         stream = await self.log.stream()
         linger_s = self.settings.linger_ms / 1000
         self.hub = Hub(
@@ -111,7 +120,8 @@ class Edge:
         await self.client.subscribe(SUBJECT, cb=self.hub.rivals.hear)
         await self.client.subscribe(FOLLOW, cb=self._on_trace)
         await self.client.subscribe(QUERY, cb=Asking(self.hub).hear)
-        for job in (self.sync.run(), sweep(self.hub), report(self.client, self._role, self.status)):
+        self._joined = True
+        for job in (self.sync.run(), sweep(self.hub)):
             self.keep(job)
 
     def keep(self, job: Coroutine[Any, Any, None]) -> None:
@@ -169,11 +179,15 @@ class Edge:
 
     def _reason(self) -> str | None:
         """Why terminals are not served now, or None."""
-        trouble = f" ({self.log.trouble})" if self.log.trouble else ""
+        # Asked here too: an edge to which nobody reports appends nothing, and would hear of a full disk too late.
+        trouble = self.log.trouble or (None if self.log.floor is None else self.log.floor.reason())
+        if not self._joined:
+            return trouble or "starting | 正在启动"
         if self.hub.paused:
-            return f"reading is paused: the log takes no batches{trouble} | 日志不接收数据，已暂停接入"
+            why, why_zh = "reading is paused: the log takes no batches", "日志不接收数据，已暂停接入"
+            return _said(why, why_zh, trouble)
         if trouble:
-            return f"the log takes no batches{trouble} | 日志不接收数据，正在重试"
+            return _said("the log takes no batches", "日志不接收数据，正在重试", trouble)
         if self.settings.enrolment == "strict" and not self.sync.known.is_set():
             return "no registry yet: waiting for the api | 尚未取得终端登记表"
         if self.mqtt is None and not self._listening:
@@ -183,7 +197,10 @@ class Edge:
         return None
 
     def status(self) -> dict[str, Any]:
-        hub, reason = self.hub, self._reason()
+        reason = self._reason()
+        if not self._joined:
+            return {"ready": False, "reason": reason, "counts": {}}
+        hub = self.hub
         slowest, hub.appender.slowest_s = hub.appender.slowest_s, 0.0
         return {
             "ready": reason is None,
@@ -201,6 +218,8 @@ class Edge:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if not self._joined:
+            return
         self.hub.flush()
         try:
             await asyncio.wait_for(self.hub.appender.close(), 5)
@@ -208,22 +227,30 @@ class Edge:
             log.warning("stopped with batches that are not on disk; their terminals will send them again")
 
 
+def _said(why: str, why_zh: str, trouble: str | None) -> str:
+    """In two languages, with what the log says of it, which may be a library's word."""
+    english, _, chinese = (trouble or "").partition(" | ")
+    return f"{why}{f' ({english})' if english else ''} | {why_zh}{f'（{chinese}）' if chinese else ''}"
+
+
 async def _first(waits: set[Coroutine[Any, Any, Any]]) -> None:
     tasks = {asyncio.ensure_future(wait) for wait in waits}
-    _, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
+    for task in done:
+        task.result()
 
 
 async def run(settings: Settings, *, mqtt: bool = False) -> None:
     """Runs until SIGTERM or SIGINT: over TCP, or, with ``mqtt``, over the broker's topics."""
     check_enrolment(settings)
-    client = await connect(nats_url(settings, "edge"), "edge")
+    client = await connect(partial(nats_url, settings, "edge"), "edge")
     edge = Edge(settings, client, mqtt=mqtt)
     stopping = edge.stopping
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await edge.start()
+    await _first({edge.start(), stopping.wait()})
     if settings.enrolment == "strict":
         # Without any registry every known terminal would be told that it is unknown, and some never ask again.
         await _first({edge.sync.known.wait(), stopping.wait()})
@@ -232,7 +259,7 @@ async def run(settings: Settings, *, mqtt: bool = False) -> None:
     gc.collect()
     gc.freeze()
     if stopping.is_set():
-        log.info("edge stopped before it had a registry")
+        log.info("edge stopped before it had a log and a registry")
     elif edge.mqtt is not None:
         edge.keep(edge.mqtt.run())
     else:

@@ -11,7 +11,8 @@ import psycopg
 import structlog
 
 from gateway.health import report
-from gateway.log import Log, connect
+from gateway.log import Log
+from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_url
 from gateway.worker.asking import Asking
 from gateway.worker.evidence import keep_evidence

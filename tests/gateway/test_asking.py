@@ -15,7 +15,7 @@ from columns.positions import Source
 from gateway import position_query
 from gateway.edge.asking import Asking as EdgeAsking
 from gateway.edge.mqtt import MqttBinding
-from gateway.log import connect
+from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
 from gateway.position_query import MOST_DEVICES, SUBJECT, QueryError
 from gateway.secrets import load_secrets

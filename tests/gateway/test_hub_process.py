@@ -28,6 +28,7 @@ def edge(tmp_path, edge_bench, monkeypatch):
         one.bench = edge_bench()
         one.hub, one.sessions = one.bench.hub, one.bench.sessions
         one.hub.appender._ended = one._ended
+        one._joined = True
         return one
 
     return make
@@ -82,9 +83,10 @@ async def test_an_edge_says_why_it_is_not_ready(edge):
     await one.listen()
     assert one.status()["ready"]
     one.close()
-    one.log.trouble = "TimeoutError()"
+    one.log._troubles[0] = "TimeoutError()"
     assert one.status()["reason"] == "the log takes no batches (TimeoutError()) | 日志不接收数据，正在重试"
-    one.hub.paused, one.log.trouble = True, None
+    one.hub.paused = True
+    one.log._troubles.clear()
     assert one.status()["reason"] == "reading is paused: the log takes no batches | 日志不接收数据，已暂停接入"
     one.hub.paused = False
     one.mqtt = MqttBinding(one.hub, "mqtt://localhost")

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.log import Log, StreamChangedError, connect
+from gateway.log import Log, StreamChangedError
+from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
 from gateway.secrets import load_secrets
 

@@ -8,7 +8,8 @@ import os
 import pytest
 from nats.js.errors import ServerError
 
-from gateway.log import NAME, Log, connect
+from gateway.log import NAME, Log
+from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
 from gateway.secrets import load_secrets
 
