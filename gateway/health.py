@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 EVERY_S = 1.0
+AT_FIRST_S, FIRST_S = 0.2, 10.0  # who starts, or starts again, is awaited
 STALE_S = 5.0
 _STARTED = time.time()
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -49,11 +50,12 @@ def vitals(client: Client | None) -> dict[str, Any]:
 
 
 async def report(client: Client, role: str, status: Callable[[], dict[str, Any]]) -> None:
-    """Publishes ``status()`` every second, for ever."""
+    """Publishes ``status()`` every second, at first more often, for ever."""
+    begun = time.monotonic()
     while True:
         with contextlib.suppress(nats.errors.Error):  # without a log nobody is ready, and the api sees our silence
             await client.publish(f"health.{role}", orjson.dumps({**vitals(client), **status()}))
-        await asyncio.sleep(EVERY_S)
+        await asyncio.sleep(AT_FIRST_S if time.monotonic() - begun < FIRST_S else EVERY_S)
 
 
 class Health:

@@ -18,6 +18,8 @@ import orjson
 import psycopg
 import structlog
 
+from gateway.logs import Seldom
+from gateway.pauses import Pauses
 from storage.load import Registry, registry
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = 8_000  # of each list; about 60 bytes a terminal and 15 a number: with the framing, half of the largest message
 SETTLE_S = 3.0  # a change by staff is told at once, a storm of new terminals every so often
-RETRY_S = 1.0
+TELL_S = 10.0
 log = structlog.get_logger()
 
 
@@ -38,13 +40,14 @@ class RegistryFeed:
 
     async def run(self) -> None:
         """For ever, whatever happens: without it no edge hears of a new terminal."""
-        asked = None
+        asked, pauses, tell = None, Pauses(), Seldom(TELL_S)
         while True:
             try:
                 if asked is None:
                     asked = await self._client.subscribe("registry.get", cb=self._answer)
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute("LISTEN registry")
+                    pauses.start_again()
                     while True:
                         read = time.monotonic()
                         await self._load(connection)
@@ -52,10 +55,12 @@ class RegistryFeed:
                         async for _ in connection.notifies(stop_after=1):
                             await asyncio.sleep(max(0.0, read + SETTLE_S - time.monotonic()))
             except psycopg.OperationalError as error:
-                log.warning("registry feed waits for the database", error=str(error).strip())
+                tell(
+                    log.warning, "registry feed waits for the database | 终端登记表等待数据库", error=str(error).strip()
+                )
             except Exception:
                 log.exception("registry feed failed; trying again")
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(pauses.next())
 
     async def _load(self, connection: psycopg.AsyncConnection) -> None:
         found = await registry(connection)

@@ -1,7 +1,8 @@
-"""The supervisor: starts the embedded stores, then edges, workers and the api, and starts again whatever ends.
+"""The supervisor: starts the embedded stores, edges, workers and the api, and starts again whatever ends.
 
-Invariants: one supervisor per data directory (a lock); a child never outlives it (PR_SET_PDEATHSIG); a child that keeps
-failing is tried again ever more slowly, never given up; stores stop last, so that children can finish.
+Invariants: one supervisor per data directory (a lock); a child never outlives it (PR_SET_PDEATHSIG); a dependency that is
+away, at the start or later, is waited for; stores stop last, so that children can finish. How processes are replaced one
+at a time (SIGHUP): gateway/rolling.py.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ import os
 import signal
 import sys
 import sysconfig
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import structlog
+from psycopg.conninfo import make_conninfo
 
-from gateway.child import die_with_parent
+from gateway.child import LONGEST_WAIT_S, Child
 from gateway.log import Log
+from gateway.logs import Seldom
 from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_server, nats_url, postgres
+from gateway.pauses import Pauses
 from gateway.ports import check_free
+from gateway.rolling import replace_all
 from storage.migrate import migrate
 
 if TYPE_CHECKING:
@@ -32,12 +37,11 @@ if TYPE_CHECKING:
     from gateway.config import Settings
 
 WATCH_S = 0.25
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
-STEADY_S = 30.0  # a child that ran this long has failed for a new reason
-STOP_S = 8.0
+TELL_S = 10.0
 # Columns of a batch are allocated and freed many times a second. glibc's defaults give the pages back each time: about 120
 # page faults, a quarter of a microsecond per report, at 1,000 reports per linger.
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(256 * 1024**2), "MALLOC_MMAP_THRESHOLD_": str(256 * 1024**2)}
+LEZGATE = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "lezgate")]
 log = structlog.get_logger()
 
 
@@ -51,16 +55,18 @@ class Supervisor:
         """More children, (name, arguments of `lezgate`): the demo's terminals."""
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
-        self._moved = asyncio.Event()
-        """Set, and replaced, when a store came back under another address: children know only the old one."""
+        self._children: list[Child] = []
+        self._stores: list[Any] = []
+        self._rolling: asyncio.Task[None] | None = None
         # PR_SET_PDEATHSIG counts the death of the thread that forked: the stores are started from one that stays.
-        self._stores = ThreadPoolExecutor(1, "stores")
+        self._store_thread = ThreadPoolExecutor(1, "stores")
 
     async def run(self) -> None:
         """Returns after a clean stop. Raises what kept the stores from starting, or click.ClickException for a port."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self.settings.data.mkdir(parents=True, exist_ok=True)
         with (self.settings.data / "lock").open("w") as lock:
             try:
@@ -75,46 +81,116 @@ class Supervisor:
             await self._run(loop)
 
     async def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        stores: list[Any] = []
         tasks: list[asyncio.Task[None]] = []
-        children: list[asyncio.Task[None]] = []
+        keeping: list[asyncio.Task[None]] = []
+        stopping = loop.create_task(self._stopping.wait())
         try:
-            if not self.settings.nats_url:
-                stores.append(nats_server(self.settings))
-            if not self.settings.database_url:
-                stores.append(postgres(self.settings))
-            for store in stores:
-                await loop.run_in_executor(self._stores, store.start)
-            await loop.run_in_executor(None, migrate, database_url(self.settings, "owner"))
-            await self._make_stream()
-            tasks = [loop.create_task(self._watch_store(store)) for store in stores]
-            if self._on_ready is not None:
-                await loop.run_in_executor(None, self._on_ready)
-            children = [loop.create_task(self._keep(name, words)) for name, words in self._children()]
-            await self._stopping.wait()
+            starting = loop.create_task(self._start(tasks, keeping))
+            tasks.append(starting)
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
         finally:
             self._stopping.set()
-            await asyncio.gather(*children, return_exceptions=True)
-            for task in tasks:
+            for task in [*tasks, *([self._rolling] if self._rolling else [])]:
                 task.cancel()
-            for store in reversed(stores):
-                await loop.run_in_executor(self._stores, store.stop)
+            for child in self._children:
+                child.stop()
+            await asyncio.gather(*tasks, *keeping, return_exceptions=True)
+            for store in reversed(self._stores):
+                await loop.run_in_executor(self._store_thread, store.stop)
 
-    def _children(self) -> list[tuple[str, list[str]]]:
-        api = ["api", "--demo"] if self.demo else ["api"]
-        return [
-            *((f"edge-{i}", ["edge"]) for i in range(self.settings.edges)),
-            *((f"worker-{i}", ["worker"]) for i in range(self.settings.workers)),
-            *([("edge-mqtt", ["edge", "--mqtt"])] if self.settings.mqtt_url else []),
-            ("api", api),
-            *self.extra,
-        ]
+    async def _start(self, tasks: list[asyncio.Task[None]], keeping: list[asyncio.Task[None]]) -> None:
+        """Children load their code, most of a start's time, while PostgreSQL comes up: they wait for it.
+
+        They need the log's address before. The first start makes the cluster, for which they would only wait in vain and
+        ever longer; and a demo is seeded before anybody looks.
+        """
+        loop, settings = asyncio.get_running_loop(), self.settings
+        early, late = self._family()
+        first = not settings.database_url and not postgres(settings).cluster.exists()
+        if first or self._on_ready is not None:
+            early, late = [], early + late
+
+        async def bring_up(store: Any) -> None:
+            self._stores.append(store)
+            await loop.run_in_executor(self._store_thread, store.start)
+            tasks.append(loop.create_task(self._watch_store(store)))
+
+        def begin(children: list[Child]) -> None:
+            self._children += children
+            keeping.extend(loop.create_task(child.keep()) for child in children)
+
+        if not settings.nats_url:
+            await bring_up(nats_server(settings))
+        begin(early)
+        if not settings.database_url:
+            await bring_up(postgres(settings))
+        await self._migrate()
+        await self._make_stream()
+        if self._on_ready is not None:
+            await loop.run_in_executor(None, self._on_ready)
+        begin(late)
+
+    def _family(self) -> tuple[list[Child], list[Child]]:
+        """The children, and those that are told to talk to them."""
+        settings = self.settings
+        environment = {**MALLOC, **os.environ, **settings.environment()}
+
+        def child(name: str, *words: str, overlaps: bool = False) -> Child:
+            return Child(name, [*LEZGATE, *words], environment, overlaps=overlaps)
+
+        children = [child(f"worker-{i}", "worker", overlaps=True) for i in range(settings.workers)]
+        children.append(child("api", "api", *(["--demo"] if self.demo else [])))
+        children += [child(f"edge-{i}", "edge", overlaps=True) for i in range(settings.edges)]
+        if settings.mqtt_url:  # two of them would each hear everything
+            children.append(child("edge-mqtt", "edge", "--mqtt"))
+        return children, [child(name, *words) for name, words in self.extra]
+
+    async def _migrate(self) -> None:
+        """Waits for a database that is away. Raises what waiting does not mend."""
+        url = make_conninfo(database_url(self.settings, "owner"), connect_timeout=5)
+        pauses, tell = Pauses(), Seldom(TELL_S)
+        while True:
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, migrate, url)
+            except psycopg.OperationalError as error:
+                tell(log.warning, "waiting for the database; check LEZGATE_DATABASE_URL, and that the server runs"
+                     " | 等待数据库：请检查 LEZGATE_DATABASE_URL 以及数据库是否在运行", error=str(error).strip())  # fmt: skip
+                await asyncio.sleep(pauses.next())
+            else:
+                return
 
     async def _make_stream(self) -> None:
         client = await connect(nats_url(self.settings, "worker"), "worker")
         settings = self.settings
         await Log(client).create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
         await client.close()
+
+    def _hang_up(self) -> None:
+        """SIGHUP: from an operator it asks for a rolling restart; from a terminal that was closed, for the end."""
+        if self.demo or sys.stdin.isatty():
+            self._stopping.set()
+        elif self._rolling is None or self._rolling.done():
+            self._rolling = asyncio.get_running_loop().create_task(self._roll())
+        else:
+            log.warning("a rolling restart is under way already | 滚动重启正在进行")
+
+    async def _roll(self) -> None:
+        try:
+            await replace_all(self.settings, self._children, [*LEZGATE, "db", "migrate"], self._restart_stores)
+        except Exception:
+            log.exception("rolling restart failed; what runs goes on | 滚动重启失败，现有进程继续运行")
+
+    async def _restart_stores(self) -> None:
+        """Ended in order, one after the other; _watch_store starts each again."""
+        loop = asyncio.get_running_loop()
+        for store in self._stores:
+            log.info("restarting store | 正在重启存储服务", store=type(store).__name__)
+            await loop.run_in_executor(self._store_thread, store.stop)
+            while not store.alive():  # noqa: ASYNC110  a look at a process and a file
+                await asyncio.sleep(WATCH_S)
 
     async def _watch_store(self, store: Any) -> None:
         """Starts a store again as soon as it is gone, and the children too if it is somewhere else then."""
@@ -126,8 +202,8 @@ class Supervisor:
             try:
                 if store.alive():  # a look at a process and a file
                     continue
-                log.error("store died; starting it again", store=name)
-                await loop.run_in_executor(self._stores, store.start)
+                log.error("store is down; starting it again | 存储服务已停止，正在重新启动", store=name)
+                await loop.run_in_executor(self._store_thread, store.start)
                 before, address = address, store.url("worker")
             except Exception:  # whatever it is (a full disk, a lock, no memory), the next try may go through
                 log.exception("store does not start; trying again", store=name, wait_s=LONGEST_WAIT_S)
@@ -135,33 +211,7 @@ class Supervisor:
                 continue
             if address != before:
                 log.warning("store has another address; restarting the children", store=name)
-                self._moved.set()
-                self._moved = asyncio.Event()
-
-    async def _keep(self, name: str, words: list[str]) -> None:
-        wait = FIRST_WAIT_S
-        environment = {**MALLOC, **os.environ, **self.settings.environment()}
-        command = [sys.executable, str(Path(sysconfig.get_path("scripts")) / "lezgate"), *words]
-        while not self._stopping.is_set():
-            begun, moved = time.monotonic(), self._moved
-            child = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True,
-                preexec_fn=die_with_parent(),
-            )  # fmt: skip
-            ended = asyncio.ensure_future(child.wait())
-            ending = [asyncio.ensure_future(event.wait()) for event in (self._stopping, moved)]
-            await asyncio.wait({ended, *ending}, return_when=asyncio.FIRST_COMPLETED)
-            for task in ending:
-                task.cancel()
-            if not ended.done():
-                child.terminate()
-                try:
-                    await asyncio.wait_for(asyncio.shield(ended), STOP_S)
-                except TimeoutError:
-                    child.kill()
-            await ended
-            if self._stopping.is_set():
-                return
-            wait = FIRST_WAIT_S if time.monotonic() - begun > STEADY_S else min(2 * wait, LONGEST_WAIT_S)
-            log.error("child ended; starting it again", child=name, status=ended.result(), wait_s=wait)
-            await asyncio.wait({asyncio.ensure_future(self._stopping.wait())}, timeout=wait)
+                if self._rolling is not None:  # a successor that is being tried knows the old address, too
+                    self._rolling.cancel()
+                for child in self._children:
+                    child.restart()

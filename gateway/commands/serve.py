@@ -40,7 +40,7 @@ def _settings(config: str | None, **flags: object) -> Settings:
 def serve(config: str | None, /, **flags: object) -> None:
     """Edge, worker and api under one supervisor, with embedded stores unless URLs are given | 启动全部服务"""
     from gateway.commands._database import troubles_told  # noqa: PLC0415
-    from gateway.edge.main import check_enrolment  # noqa: PLC0415
+    from gateway.edge.enrolment import check_enrolment  # noqa: PLC0415
     from gateway.supervisor import Supervisor  # noqa: PLC0415
 
     settings = _settings(config, **flags)

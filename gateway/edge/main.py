@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import signal
-import socket
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import nats.errors
 import orjson
@@ -19,6 +16,7 @@ import structlog
 from gateway.disk_floor import DiskFloor
 from gateway.edge.asking import Asking
 from gateway.edge.deadlines import sweep
+from gateway.edge.enrolment import check_enrolment
 from gateway.edge.gate import BACKLOG, Gate, Listener, listening
 from gateway.edge.hub import Hub
 from gateway.edge.mqtt import MqttBinding
@@ -44,29 +42,6 @@ if TYPE_CHECKING:
     from gateway.config import Settings
 
 log = structlog.get_logger()
-
-
-def check_enrolment(settings: Settings) -> None:
-    """Open enrolment lets any terminal in: a demo's and a benchmark's way, not a city's."""
-    if settings.enrolment != "open" or settings.enrolment_force:
-        return
-    broker = urlsplit(settings.mqtt_url).hostname if settings.mqtt_url else None
-    if is_loopback(settings.jt808_host) and (broker is None or is_loopback(broker)):
-        return
-    raise SystemExit(
-        "LEZGATE_ENROLMENT=open is refused where an address or the MQTT broker is not loopback;"
-        " LEZGATE_ENROLMENT_FORCE=true allows it"
-        " | 监听地址或 MQTT 服务器不是本机时不允许开放注册；确需如此请设置 LEZGATE_ENROLMENT_FORCE=true"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this address, or all that this name stands for, is this machine's own; not where it stands for nothing."""
-    try:
-        found = {str(address[0]) for *_, address in socket.getaddrinfo(host, None)} if host else set()
-    except (OSError, UnicodeError):
-        return False
-    return bool(found) and all(ipaddress.ip_address(one.partition("%")[0]).is_loopback for one in found)
 
 
 class Edge:

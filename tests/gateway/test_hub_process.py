@@ -10,7 +10,8 @@ import pytest
 
 from gateway.config import Settings
 from gateway.edge import gate
-from gateway.edge.main import Edge, check_enrolment, is_loopback
+from gateway.edge.enrolment import check_enrolment, is_loopback
+from gateway.edge.main import Edge
 from gateway.edge.mqtt import MqttBinding
 from tests.plugins.edge import KEY
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
-import sysconfig
+import sys
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from gateway import nats_server, supervisor
+from gateway import child, nats_server, supervisor
+from gateway.child import Child
 from gateway.config import Settings
 from gateway.nats_server import NatsServer, free_port
 from gateway.secrets import load_secrets
@@ -49,6 +53,35 @@ def quick(monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT_S", 0.01)
 
 
+class Script:
+    """A child that writes its pid down, and then lives for ``seconds``, or what the file `seconds` says."""
+
+    def __init__(self, directory, *, overlaps: bool = False) -> None:
+        self._pids, self._seconds = directory / "pids", directory / "seconds"
+        self._pids.touch()
+        self.lives(60)
+        lines = f"import os, time; open({str(self._pids)!r}, 'a').write(str(os.getpid()) + ' ');"
+        lines += f"time.sleep(float(open({str(self._seconds)!r}).read()))"
+        self.child = Child("script", [sys.executable, "-c", lines], {}, overlaps=overlaps)
+        self.keeping = asyncio.create_task(self.child.keep())
+
+    def lives(self, seconds: float) -> None:
+        self._seconds.write_text(str(seconds))
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(word) for word in self._pids.read_text().split()]
+
+    @property
+    def living(self) -> list[int]:
+        return [pid for pid in self.pids if Path(f"/proc/{pid}").exists()]
+
+    async def stop(self) -> None:
+        self.child.stop()
+        await asyncio.wait_for(self.keeping, 20)
+        assert self.living == []
+
+
 async def test_a_store_is_started_until_it_stands(tmp_path, quick):
     """Whatever keeps it from starting (no file, a database's error, ours) is tried again."""
     one = Supervisor(Settings(data_dir=str(tmp_path)))
@@ -59,28 +92,61 @@ async def test_a_store_is_started_until_it_stands(tmp_path, quick):
     watching.cancel()
 
 
-async def test_children_follow_a_store_that_moved(tmp_path, quick, monkeypatch):
+async def test_children_follow_a_store_that_moved(tmp_path, quick):
     """A child reads the stores' addresses when it starts: when one changes, it is ended and started again."""
-    script = tmp_path / "lezgate"
-    script.write_text(
-        f"import os, time\nopen({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}}\\n')\ntime.sleep(60)"
-    )
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    (tmp_path / "pids").touch()
+    script = Script(tmp_path)
     one = Supervisor(Settings(data_dir=str(tmp_path)))
-    keeping = asyncio.create_task(one._keep("edge-0", ["edge"]))
-
-    def pids() -> list[str]:
-        return (tmp_path / "pids").read_text().split()
-
-    await until(lambda: len(pids()) == 1)
-    store = Store()
-    watching = asyncio.create_task(one._watch_store(store))
-    await until(lambda: len(pids()) == 2)
-    one._stopping.set()
-    await asyncio.wait_for(keeping, 10)
+    one._children.append(script.child)
+    await until(lambda: len(script.pids) == 1)
+    watching = asyncio.create_task(one._watch_store(Store()))
+    await until(lambda: len(script.pids) == 2 and len(script.living) == 1)
     watching.cancel()
-    assert len(set(pids())) == 2
+    await script.stop()
+
+
+async def test_a_child_that_ends_is_started_again(tmp_path):
+    """However often it ends."""
+    script = Script(tmp_path)
+    script.lives(0)
+    await until(lambda: len(script.pids) > 2)
+    await script.stop()
+
+
+async def test_a_successor_works_before_the_old_one_ends(tmp_path):
+    """Both run while the new one is tried; then the new one alone, and it is kept like the old one."""
+    script = Script(tmp_path, overlaps=True)
+    await until(lambda: len(script.pids) == 1)
+    together = []
+    assert await script.child.replace(lambda pid: pid in script.pids and bool(together.append(script.living)) is False)
+    old, new = script.pids
+    assert sorted(together[0]) == sorted([old, new])
+    await until(lambda: script.living == [new])
+    os.kill(new, signal.SIGKILL)
+    await until(lambda: len(script.pids) == 3)
+    await script.stop()
+
+
+async def test_a_successor_that_does_not_work_changes_nothing(tmp_path, monkeypatch):
+    """One that ends at once, and one that never becomes ready: the old one goes on, alone."""
+    monkeypatch.setattr(child, "COMES_UP_S", 2.0)
+    script = Script(tmp_path, overlaps=True)
+    await until(lambda: len(script.pids) == 1)
+    (old,) = script.pids
+    script.lives(0)
+    assert not await script.child.replace(lambda _: False)
+    script.lives(60)
+    assert not await script.child.replace(lambda _: False)
+    assert script.living == [old]
+    await script.stop()
+
+
+async def test_what_cannot_run_twice_is_ended_first(tmp_path):
+    """Without an overlap the old process ends, then the new one is started."""
+    script = Script(tmp_path)
+    await until(lambda: len(script.pids) == 1)
+    assert await script.child.replace(lambda pid: script.living == [pid])
+    assert len(script.pids) == 2
+    await script.stop()
 
 
 def test_the_port_is_no_ephemeral_one(tmp_path, monkeypatch):
