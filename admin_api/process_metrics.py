@@ -27,6 +27,11 @@ _FIGURES = (
     ("connections", "lezgate_connections", "gauge", "Connections of terminals that are open."),
     ("paused", "lezgate_edge_paused", "gauge", "1 while this edge reads nothing, because the log takes no batches."),
     ("pending_bytes", "lezgate_edge_pending_bytes", "gauge", "What this edge holds and the log has not taken yet."),
+    ("pending_parts", "lezgate_edge_pending_parts", "gauge", "Parts of batches that wait: what one linger added to a partition."),
+    ("in_flight", "lezgate_edge_in_flight_reports", "gauge", "Reports that this edge took and the log has not yet."),
+    ("paused_s", "lezgate_edge_paused_seconds_total", "counter", "How long this edge has read nothing, in all."),
+    ("disk_free_bytes", "lezgate_log_disk_free_bytes", "gauge", "Free on the embedded log's disk."),
+    ("disk_floor_bytes", "lezgate_log_disk_floor_bytes", "gauge", "What edges leave free there: below it they append nothing."),
     ("appended_batches", "lezgate_appended_batches_total", "counter", "Batches that this edge put on the log's disk."),
     ("appended_rows", "lezgate_appended_positions_total", "counter", "Positions in them."),
     ("registry_version", "lezgate_registry_version", "gauge", "Version of the registry that this edge admits terminals by."),
@@ -48,6 +53,7 @@ _HISTOGRAMS = (
 )
 _EVENTS = (
     ("counts", "lezgate_edge_events_total", "What happened on an edge: refusals by reason, endings by cause, uploads."),
+    ("reports", "lezgate_edge_reports_total", "Reports on this edge: taken = appended + refused + in flight."),
     ("queries", "lezgate_queries_total", "Position queries (0x8201) of a worker, by what became of them."),
 )
 _OF_OWNERS = (

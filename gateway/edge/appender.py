@@ -17,6 +17,7 @@ from nats.errors import MaxPayloadError
 
 from columns.batch import encode
 from gateway.edge.part import MAX_BYTES, Part, batch
+from gateway.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,11 @@ class Appender:
     ) -> None:
         self.boot = secrets.token_hex(8)
         self.pending = 0
+        self.begun = 0.0
+        """When the linger was read whose parts are added now (monotonic seconds)."""
+        self.queued_rows = 0
+        self.latency = Histogram()
+        """From sending a batch to the log's answer, all tries together."""
         self.rejected: Counter[str] = Counter()
         self.appended_batches = 0
         self.appended_rows = 0
@@ -48,7 +54,9 @@ class Appender:
         self._tasks: list[asyncio.Task[None] | None] = [None] * partitions
 
     def add(self, partition: int, part: Part) -> None:
+        part.begun = self.begun
         self._queues[partition].append(part)
+        self.queued_rows += len(part.positions)
         self.pending += part.size + part.held
         if self._tasks[partition] is None:
             task = asyncio.get_running_loop().create_task(self._drain(partition))
@@ -77,15 +85,23 @@ class Appender:
                     raise
                 most = sum(part.size for part in parts) // 2
                 continue
-            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
+            took = time.monotonic() - begun
+            self.slowest_s = max(self.slowest_s, took)
+            self.latency.observe(took)
             self.appended_batches += 1
             self._numbers[partition] = number
             del queue[: len(parts)]
             for part in parts:
                 self.appended_rows += len(part.positions)
+                self.queued_rows -= len(part.positions)
                 self.pending -= part.size + part.held
                 self._stored(part)
         self._tasks[partition] = None
+
+    @property
+    def waiting(self) -> int:
+        """Parts that are not on disk yet."""
+        return sum(map(len, self._queues))
 
     async def close(self) -> None:
         """Waits until everything that was taken is on disk and acknowledged, save where a task has failed."""

@@ -30,6 +30,7 @@ from gateway.edge.swaps import Swaps
 from gateway.edge.telemetry import Telemetry
 from gateway.edge.tracer import Tracer
 from gateway.edge.uploads import Uploads
+from gateway.histogram import Histogram
 from protocols.jt808.intake import read
 
 if TYPE_CHECKING:
@@ -77,7 +78,11 @@ class Hub:
         self.uploads = Uploads(self, blobs, keep)
         self.appender = Appender(log, partitions, self._stored, ended)
         self.counts: Counter[str] = Counter()
+        self.latency = Histogram()
+        """Of every report, from the read of its linger to the writing of its acknowledgement; up to a linger before that it
+        lay in the socket."""
         self.paused = False
+        self._paused_since = self._paused_before = 0.0
         self.paused_hooks: list[Callable[[bool], None]] = []
         self._loop = asyncio.get_running_loop()
         self._slots: list[int] = []
@@ -154,6 +159,7 @@ class Hub:
         """Everything that one linger brought. hosts: int64, the own slot of each chunk's connection."""
         now = time.monotonic()
         received = time.time_ns() // 1000
+        self.appender.begun = now
         intake = read(chunks, received)
         if self.tracer.following:
             self.tracer.received(intake, hosts, received)
@@ -181,6 +187,7 @@ class Hub:
         """The log has it on disk: now, and only now, the terminals may forget it."""
         if part.packets is not None:
             self.writer.acknowledge(part.packets, part.rows, part.slots, part.generations, Outcome.STORED)
+            self.latency.observe(time.monotonic() - part.begun, len(part.rows))
         for slot, generation, data in part.replies:
             self.writer.write(slot, generation, data)
         if self.paused and self.appender.pending < PAUSE_BYTES // 2:
@@ -192,8 +199,13 @@ class Hub:
 
     # ---- back-pressure --------------------------------------------------------------------------------------------
 
+    @property
+    def paused_s(self) -> float:
+        """For how long reading was paused, in all."""
+        return self._paused_before + (time.monotonic() - self._paused_since if self.paused else 0.0)
+
     def _pause(self) -> None:
-        self.paused = True
+        self.paused, self._paused_since = True, time.monotonic()
         log.warning("reading paused: the log does not take our batches", pending_bytes=self.appender.pending)
         for connection in self._unpolled():
             connection.transport.pause_reading()
@@ -201,7 +213,7 @@ class Hub:
             hook(True)
 
     def _resume(self) -> None:
-        self.paused = False
+        self._paused_before, self.paused = self.paused_s, False
         log.info("reading again")
         sessions = self.sessions
         n = len(sessions.connections)

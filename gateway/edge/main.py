@@ -185,6 +185,23 @@ class Edge:
             "appended_rows": hub.appender.appended_rows,
             "append_slowest_s": round(slowest, 4),
             "pending_bytes": hub.appender.pending,
+            "pending_parts": hub.appender.waiting,
+            "paused": hub.paused,
+            "paused_s": round(hub.paused_s, 3),
+            "ack_latency": hub.latency.to_json(),
+            "append_latency": hub.appender.latency.to_json(),
+            # Law 8, of this process: taken = appended + refused + in_flight. Packets that hold no report are in counts.
+            "reports": {
+                "taken": hub.telemetry.taken,
+                "appended": hub.appender.appended_rows,
+                "refused": hub.telemetry.refused,
+            },
+            "in_flight": hub.appender.queued_rows,
+            **(
+                {}
+                if (floor := self.log.floor) is None
+                else {"disk_free_bytes": floor.free(), "disk_floor_bytes": floor.floor}
+            ),
             "registry_version": self.registry.version,
             "counts": dict(hub.counts),
             **({"connected": self.mqtt.connected} if self.mqtt is not None else {}),

@@ -43,6 +43,8 @@ class Part:
     """Bytes that it adds to a batch."""
     held: int = 0
     """Bytes of memory that besides those live until it is stored."""
+    begun: float = 0.0
+    """When what it holds was read (monotonic seconds)."""
     dead: list[tuple[int, int, int, bytes]] = field(default_factory=list)
     """(device, received, reason, data)"""
     records: list[dict[str, Any]] = field(default_factory=list)

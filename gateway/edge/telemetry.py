@@ -57,11 +57,16 @@ class Senders(NamedTuple):
 
 
 class Telemetry:
-    """Hands rows to the appender, each to the partition of its terminal; refuses those of strangers."""
+    """Hands rows to the appender, each to the partition of its terminal; refuses those of strangers.
+
+    taken, refused: reports that were read, and those of them that were strangers'; all others were handed over.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._sessions = hub.sessions
+        self.taken = 0
+        self.refused = 0
 
     def take(
         self, intake: Intake[Packets], hosts: NDArray[np.int64], slots: NDArray[np.int64], senders: Senders,
@@ -92,13 +97,16 @@ class Telemetry:
     def _rows(self, intake: Intake[Packets], slots: NDArray[np.int64], senders: Senders, *, acknowledged: bool) -> None:
         """``senders``: who sent the reports as far as was known before the conversation of the same linger."""
         rows, packets, positions = intake.telemetry, intake.packets, intake.positions
+        self.taken += len(positions)
         if not senders.known.all():
             # One linger may bring 0x0102 and the first report, or the last report and 0x0003: heard if either side is.
             senders = senders.or_else(self.senders(packets, rows, slots))
         if not senders.known.all():
             known = senders.known
             self._refuse_strangers(packets, rows[~known], slots)
-            positions = positions.take(np.flatnonzero(known[np.searchsorted(rows, positions.packet)]))
+            heard = np.flatnonzero(known[np.searchsorted(rows, positions.packet)])
+            self.refused += len(positions) - len(heard)
+            positions = positions.take(heard)
             rows, senders = rows[known], senders.only(known)
             if not len(rows):
                 return

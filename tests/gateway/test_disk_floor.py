@@ -62,8 +62,8 @@ class Station:
         self.log = Log(self.worker)
         self.stream = await self.log.create(1, self.settings.log_max_bytes)
         self.api = await connect(self.server.url("api"), "api")
-        self.health = Health(self.api, ("edge",))
-        await self.health.listen()
+        self.health = Health(("edge",))
+        await self.health.listen(self.api)
         self.edge = Edge(self.settings, await connect(self.server.url("edge"), "edge"))
         await self.edge.start()
         self.edge._listening = True

@@ -154,9 +154,30 @@ async def test_pausing_and_resuming(edge_bench, monkeypatch):
     bench.log.open.set()
     await bench.settle()
     assert heard == [True, False]
+    assert 0 < bench.hub.paused_s < 60
     assert one.transport.reading
     assert bench.sessions.heard[slot] > 0
     assert bench.sessions.since[slot] > 0
+
+
+async def test_how_long_acknowledgements_took(edge_bench):
+    """Each report is in the histogram once, with the time that the log took; a batch is in the appender's."""
+    bench = edge_bench()
+    one = await bench.known(A)
+    before = sum(bench.hub.appender.latency.counts)
+    bench.log.open.clear()
+    one.say(*[one.report(i) for i in range(7)])
+    bench.hub.flush()
+    assert bench.hub.appender.queued_rows == 7
+    await asyncio.sleep(0.3)
+    bench.log.open.set()
+    await bench.settle()
+    told = bench.hub.latency.to_json()
+    slow = [le for le, n in zip([*told["le"], float("inf")], told["counts"], strict=True) if n]
+    assert sum(told["counts"]) == 7
+    assert min(slow) > 0.3
+    assert told["sum"] > 7 * 0.3
+    assert sum(bench.hub.appender.latency.counts) == before + 1
 
 
 def on_uvloop(make_bench, scene) -> None:

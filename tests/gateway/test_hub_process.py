@@ -83,6 +83,11 @@ async def test_an_edge_says_why_it_is_not_ready(edge):
     assert one.status()["reason"] == "not listening yet | 尚未开始监听"
     await one.listen()
     assert one.status()["ready"]
+    told = one.status()
+    assert told["reports"]["taken"] == told["reports"]["appended"] + told["reports"]["refused"] + told["in_flight"]
+    assert told["disk_free_bytes"] > 0
+    assert told["disk_floor_bytes"] == 1024**3
+    assert (told["paused"], told["paused_s"]) == (False, 0.0)
     one.close()
     one.log._troubles[0] = "TimeoutError()"
     assert one.status()["reason"] == "the log takes no batches (TimeoutError()) | 日志不接收数据，正在重试"

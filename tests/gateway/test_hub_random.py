@@ -167,6 +167,8 @@ class Town:
         assert sorted(guests) == sorted(sessions.guests._keys)
         here = [one for one in self.callers if one.connection.slot >= 0]
         assert sessions.connected == len(here)
+        told, appender = self.bench.hub.telemetry, self.bench.hub.appender
+        assert told.taken == told.refused + appender.appended_rows + appender.queued_rows
         assemblies = self.bench.hub.assemblies
         assert assemblies.nbytes == sum(held for _, held in assemblies._held.values())
 
@@ -206,6 +208,8 @@ async def test_nothing_leaks_and_nobody_hears_anothers(edge_bench, seed):
     await bench.settle()
     town.check()
     town.check_replies()
+    assert bench.hub.telemetry.taken > bench.hub.appender.appended_rows > 100
+    assert bench.hub.appender.queued_rows == bench.hub.appender.waiting == 0
     assert town.acknowledged > 20
     assert bench.hub.counts["ended_replaced"] + bench.hub.counts["closed_replaced"] > 3
     assert bench.hub.counts["uploads"] > 0
