@@ -1,12 +1,13 @@
-# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, kill, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
+ROUNDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest fuzz lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest fuzz kill lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -37,6 +38,9 @@ bench-backtest: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS)
+
+kill: setup  # ROUNDS=200 of kill -9 under load, a table of them
+	KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/e2e/test_kill.py
 
 lint: setup
 	$(BIN)/ruff check .

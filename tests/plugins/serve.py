@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -131,10 +132,16 @@ class Gateway:
         return found
 
     def kill(self, what: str) -> None:
-        pids = self.pids(what)
-        assert pids, f"no {what} runs"
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+        assert self.kill_any(what), f"no {what} runs"
+
+    def kill_any(self, what: str) -> int:
+        """kill -9 of those that run now; how many that were."""
+        killed = 0
+        for pid in self.pids(what):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        return killed
 
     def stored(self) -> int:
         """What the offsets' rows say is stored."""
