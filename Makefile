@@ -1,4 +1,4 @@
-# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, kill, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, kill, outage, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
 ROUNDS ?= 200
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest fuzz kill lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest fuzz kill outage lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -41,6 +41,9 @@ fuzz: setup
 
 kill: setup  # ROUNDS=200 of kill -9 under load, a table of them
 	KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/e2e/test_kill.py
+
+outage: setup
+	OUTAGE_S=$(or $(OUTAGE_S),30) $(BIN)/python -m pytest -s tests/gateway/test_log_outage.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ _TELL_FULL = (
     "the log is full: LEZGATE_LOG_MAX_BYTES is reached; it empties as workers store, so look at the workers and the database,"
     " or raise the setting | 日志已写满（LEZGATE_LOG_MAX_BYTES）：处理进程入库后自动恢复，请检查处理进程与数据库，或调大该配置"
 )
+_LOST = "NATS is not connected; it is tried for ever | NATS 连接已断开，正在重连"
 _ALL = -1  # no partition: the stream as a whole
 log = structlog.get_logger()
 
@@ -153,7 +154,7 @@ class Log:
         """
         subject, headers, tries = f"pos.{partition}", {"Nats-Msg-Id": message_id}, 0
         while True:
-            trouble = None if self.floor is None else self.floor.reason()
+            trouble = (None if self.floor is None else self.floor.reason()) if self.client.is_connected else _LOST
             if trouble is None:
                 try:
                     reply = await self.client.request(subject, data, timeout=APPEND_TIMEOUT_S, headers=headers)

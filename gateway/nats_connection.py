@@ -46,6 +46,7 @@ class _Client(Client):
         for answer in list(self._resp_map.values()):
             if not answer.done():
                 answer.set_exception(nats.errors.StaleConnectionError())
+                answer.exception()  # heard of, also where the request itself was not sent and nobody waits
 
 
 def servers(url: str) -> tuple[list[str], dict[str, Any]]:

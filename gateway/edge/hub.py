@@ -206,7 +206,9 @@ class Hub:
 
     def _pause(self) -> None:
         self.paused, self._paused_since = True, time.monotonic()
-        log.warning("reading paused: the log does not take our batches", pending_bytes=self.appender.pending)
+        log.warning(
+            "reading paused: the log takes no batches | 日志不接收数据，已暂停接入", pending_bytes=self.appender.pending
+        )
         for connection in self._unpolled():
             connection.transport.pause_reading()
         for hook in self.paused_hooks:
@@ -214,7 +216,7 @@ class Hub:
 
     def _resume(self) -> None:
         self._paused_before, self.paused = self.paused_s, False
-        log.info("reading again")
+        log.info("reading again | 恢复接入")
         sessions = self.sessions
         n = len(sessions.connections)
         now = time.monotonic()

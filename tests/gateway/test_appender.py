@@ -138,6 +138,8 @@ async def test_the_log_says_that_a_batch_is_too_large():
     """Log.append retries what may pass later, and raises what never will."""
 
     class Client:
+        is_connected = True
+
         def jetstream(self, timeout):
             return None
 

@@ -93,6 +93,12 @@ class Station:
         await until(lambda: self.health.statuses() and not self.health.reasons(), seconds)
 
 
+def healed_in(seconds: float) -> None:
+    """With -s it says so: the figure of docs/reliability.md."""
+    sys.stdout.write(f"\nready and acknowledging {seconds:.2f} s after there was room\n")
+    assert seconds < HEALED_S
+
+
 def numbers(batches) -> list[int]:
     return [batch.number for batch in batches]
 
@@ -132,7 +138,7 @@ async def test_a_floor_above_the_free_space(tmp_path, monkeypatch):
         station.edge.log.floor.floor = 0
         begun = time.monotonic()
         await station.ready()
-        assert time.monotonic() - begun < HEALED_S
+        healed_in(time.monotonic() - begun)
         await hub.appender.close()
         assert caller.results(0x0200) == [0] * 1000
         assert not hub.paused
@@ -174,7 +180,7 @@ async def test_a_disk_that_another_program_fills(tmp_path, small_disk):
         begun = time.monotonic()
         await until(lambda: station.edge.hub.appender.appended_rows > taken, HEALED_S)
         await station.ready()
-        assert time.monotonic() - begun < HEALED_S
+        healed_in(time.monotonic() - begun)
         await station.edge.hub.appender.close()
         batches = await station.everything()
         assert set(caller.results(0x0200)) == {0}
@@ -210,7 +216,7 @@ async def test_a_log_that_is_full(tmp_path, monkeypatch):
         await station.log.trim(0, (await station.worker.jetstream().stream_info("POS")).state.last_seq)
         begun = time.monotonic()
         await station.ready()
-        assert time.monotonic() - begun < HEALED_S
+        healed_in(time.monotonic() - begun)
         await station.edge.hub.appender.close()
         rest = await station.everything()
         assert sum(len(batch.positions) for batch in first + rest) == len(caller.results(0x0200)) > taken

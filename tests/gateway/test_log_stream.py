@@ -9,7 +9,7 @@ import pytest
 from nats.js.errors import ServerError
 
 from gateway.log import NAME, Log
-from gateway.nats_connection import connect
+from gateway.nats_connection import connect, servers
 from gateway.nats_server import NatsServer
 from gateway.secrets import load_secrets
 
@@ -22,6 +22,15 @@ def server(tmp_path):
     one.start()
     yield one
     one.stop()
+
+
+def test_servers_of_a_setting():
+    """Several, with or without a port; who we are is said once, for the servers that a cluster tells of too."""
+    assert servers("nats://h:4222") == (["nats://h:4222"], {})
+    assert servers("nats://edge:a%2Cb@one:1, nats://two:2,tls://three:3") == (
+        ["nats://one:1", "nats://two:2", "tls://three:3"], {"user": "edge", "password": "a,b"},
+    )  # fmt: skip
+    assert servers("nats://token@one:1") == (["nats://one:1"], {"token": "token"})
 
 
 async def test_another_size_changes_nothing_else(server):

@@ -128,10 +128,10 @@ class Caller:
 
 
 class Bench:
-    """A hub with one partition (or more), a fake log, and what it told its surroundings."""
+    """A hub with one partition (or more), a log (a fake one where none is given), and what it told its surroundings."""
 
-    def __init__(self, directory, partitions: int = 1) -> None:
-        self.log = FakeLog()
+    def __init__(self, directory, partitions: int = 1, log=None) -> None:
+        self.log = FakeLog() if log is None else log
         self.sessions = Sessions()
         self.registry = Registry(directory / "registry.json", KEY, enrol=True)
         self.published: list[tuple[str, bytes]] = []
@@ -181,4 +181,4 @@ async def until(condition, seconds: float = 5) -> None:
 @pytest.fixture
 def edge_bench(tmp_path):
     """Makes a Bench; inside a test that runs in a loop."""
-    return lambda partitions=1: Bench(tmp_path, partitions)
+    return lambda partitions=1, log=None: Bench(tmp_path, partitions, log)
