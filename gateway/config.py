@@ -57,7 +57,7 @@ class Settings:
     """Allow open enrolment on an address that is not loopback."""
     linger_ms: int = 30
     """How long an edge gathers before it appends: the cost of a report against its acknowledgement's delay."""
-    gather_ms: int = 150
+    gather_ms: int = 250
     """How long a worker gathers before it commits; the acknowledgement does not wait for it."""
     partitions: int = 0
     """Partitions of a log made from now on, 0: one for each worker; an existing log keeps its own number."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from geofence.fence import FOREVER
@@ -45,7 +45,7 @@ class Machine:
 
     def to_json(self) -> dict[str, Any]:
         """The snapshot of attributes that a verdict keeps."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

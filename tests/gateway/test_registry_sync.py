@@ -155,3 +155,45 @@ async def test_the_feed_survives_anything(monkeypatch):
     await run_for(RegistryFeed(SimpleNamespace(subscribe=subscribe), ""))
     assert len(tried) == 4
     assert subscribed == ["registry.get"], "and answers once"
+
+
+async def test_enrolments_wait_where_staff_do_not(database, api_database, monkeypatch):
+    """Terminals that edges admitted by themselves are read with the next change of staff's, or after a while."""
+    monkeypatch.setattr(registry_feed, "SETTLE_S", 0.05)
+    monkeypatch.setattr(registry_feed, "ENROLLED_S", 2.0)
+    told: list[bytes] = []
+
+    async def publish(subject, data):
+        told.append(data)
+
+    async def subscribe(subject, cb):
+        return object()
+
+    def enrol(device, source):
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "INSERT INTO terminal (device, phone, source) VALUES (%s, %s, %s)", [device, str(device), source]
+            )
+
+    async def heard(n, seconds):
+        try:
+            async with asyncio.timeout(seconds):
+                while len(told) < n:  # noqa: ASYNC110  a test looks from outside
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return False
+        return True
+
+    feed = asyncio.create_task(RegistryFeed(SimpleNamespace(subscribe=subscribe, publish=publish), api_database).run())
+    assert await heard(1, 10)
+    await asyncio.sleep(0.3)
+    enrol(1, "open")
+    assert not await heard(2, 0.7)
+    enrol(2, "registry")
+    assert await heard(2, 10)
+    await asyncio.sleep(0.3)
+    enrol(3, "open")
+    assert not await heard(3, 0.7)
+    assert await heard(3, 20)
+    feed.cancel()
+    await asyncio.gather(feed, return_exceptions=True)
