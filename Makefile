@@ -53,6 +53,8 @@ lint: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --constraints requirements.lock \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) admin_api/console/vendor admin_api/console/node_modules var

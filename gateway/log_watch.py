@@ -74,14 +74,14 @@ def _figures(answer: dict[str, Any]) -> dict[str, Any]:
     """The part of a STREAM.INFO answer that operators watch."""
     state, config = answer["state"], answer["config"]
     peers = (answer.get("cluster") or {}).get("replicas") or []
-    replicas = {"current": 1, "behind": 0, "offline": 0}  # the leader, who answers
-    for peer in peers:
-        replicas["offline" if peer.get("offline") else "current" if peer.get("current") else "behind"] += 1
+    current = 1 + sum(
+        bool(peer.get("current")) for peer in peers
+    )  # the leader, who answers, and who has all that it has
     return {
         "bytes": state["bytes"],
         "max_bytes": max(config.get("max_bytes", 0), 0),
         "last_sequence": state["last_seq"],
         "batches": {subject.rsplit(".", 1)[1]: n for subject, n in (state.get("subjects") or {}).items()},
         "partitions": int((config.get("metadata") or {}).get("lezgate-partitions", "1")),
-        "replicas": replicas,
+        "replicas": {"current": current, "missing": 1 + len(peers) - current},
     }

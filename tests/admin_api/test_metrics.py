@@ -43,7 +43,7 @@ class Hall(SimpleNamespace):
         said = [("edge", edge), ("worker", worker), ("worker", {"pid": 9, "ready": True, "partitions": {}})]
         log = {
             "bytes": 10, "max_bytes": 100, "last_sequence": 7, "batches": {"1": 3}, "partitions": 2,
-            "replicas": {"current": 2, "behind": 0, "offline": 1},
+            "replicas": {"current": 2, "missing": 1},
         }  # fmt: skip
         self.told = list(reasons)
         super().__init__(
@@ -133,7 +133,7 @@ async def test_the_figures_of_processes_and_log(api_database):
     assert value(found, "lezgate_committed_positions", "_total", **worker, partition="0") == 40
     assert value(found, "lezgate_log_batches", partition="0") == 0
     assert value(found, "lezgate_log_batches", partition="1") == 3
-    assert value(found, "lezgate_log_replicas", state="offline") == 1
+    assert value(found, "lezgate_log_replicas", state="missing") == 1
 
 
 async def test_a_histogram_adds_up(api_database):
