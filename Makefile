@@ -1,13 +1,14 @@
-# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, kill, outage, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, simulate, kill, outage, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
 ROUNDS ?= 200
+SEEDS ?= 10000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest fuzz kill outage lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest fuzz simulate kill outage lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -38,6 +39,9 @@ bench-backtest: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS)
+
+simulate: setup
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 kill: setup  # ROUNDS=200 of kill -9 under load, a table of them
 	KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/e2e/test_kill.py

@@ -60,6 +60,7 @@ _TELL_FULL = (
     " or raise the setting | 日志已写满（LEZGATE_LOG_MAX_BYTES）：处理进程入库后自动恢复，请检查处理进程与数据库，或调大该配置"
 )
 _LOST = "NATS is not connected; it is tried for ever | NATS 连接已断开，正在重连"
+_SENT = "Nats-Last-Consumer"
 _ALL = -1  # no partition: the stream as a whole
 log = structlog.get_logger()
 
@@ -316,10 +317,16 @@ class Reader:
     async def _on_message(self, message: Msg) -> None:
         self._heard = self._clock()
         if message.subject == self._inbox:  # a status: 404 and 408 end the request, 409 says the consumer went away
-            status = (message.headers or {}).get("Status", "")
-            if status != "100":
+            headers = message.headers or {}
+            status = headers.get("Status", "")
+            if status == "100":
+                # The consumer has sent more than came: with no message behind it to show the gap, this alone tells.
+                if int(headers.get(_SENT, self._delivered)) > self._delivered:
+                    await self._reset()
+                    self._arrived.set()
+            else:
                 self._wanted = 0
-                gone = status == "409" and "Exceeded" not in (message.headers or {}).get("Description", "")
+                gone = status == "409" and "Exceeded" not in headers.get("Description", "")
                 if gone or status == "503":
                     self._consumer = None
                 self._arrived.set()

@@ -98,3 +98,27 @@ async def test_another_log_is_noticed(server):
     with pytest.raises(StreamChangedError, match="and is"):
         await log.reader(0, 0, stream).gather(0.01, 1)
     await client.close()
+
+
+async def test_the_last_message_is_missed_too(server):
+    """A delivery that is lost on the way, with none after it, is noticed by the consumer's next heartbeat and read again."""
+    client = await connect(server.url("worker"), "worker")
+    edge_client = await connect(server.url("edge"), "edge")
+    log, edge = Log(client), Log(edge_client)
+    reader = log.reader(0, 0, await log.create(1, 64 * 1024**2))
+    hear, lost = reader._on_message, []
+
+    async def deaf_once(message):
+        if message.subject == "pos.0" and not lost:
+            lost.append(message.data)
+        else:
+            await hear(message)
+
+    reader._on_message = deaf_once
+    assert not await reader.gather(0.02, 1 << 20)
+    await edge.append(0, b"only", "x-1")
+    assert [data for _, data in await collect(reader, 1)] == [b"only"]
+    assert lost == [b"only"]
+    await reader.close()
+    await client.close()
+    await edge_client.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from geofence.ruleset import Ruleset
+    from storage.work import VisitChanges
 
 MONTH = 31 * 86_400 * 1_000_000
 
@@ -89,8 +90,10 @@ class Database:
         rules: Ruleset,
     ) -> None:  # fmt: skip
         changes = visit_changes(changed, before, gone, pages, rules, 0)
-        if changes is None:
-            return
+        if changes is not None:
+            self.write_changes(changes, rules)
+
+    def write_changes(self, changes: VisitChanges, rules: Ruleset) -> None:
         for key in changes.gone:
             del self.presences[key]
         for row in changes.presences:
