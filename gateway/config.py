@@ -72,6 +72,15 @@ class Settings:
     """What lets the log go: `snapshot`, what the database has; `backup`, what a verified backup has besides."""
     evidence_days: int = 1096
     """How long the fixes that an alarm stands on are kept after its visit; never less than until its case is closed."""
+    track_days: int = 180
+    """How long tracks are kept: half a year for questions about them; no longer, since they say where people work. What an
+    alarm stands on and the daily statistics outlive them."""
+    event_days: int = 30
+    """How long the live stream's events are kept: who was away for longer reads lists instead."""
+    dead_letter_days: int = 180
+    """How long packets that could not be decoded are kept; what was acknowledged stays until it is replayed."""
+    audit_days: int = 3653
+    """How long it is kept who looked at what, and why: ten years, never less than three."""
     silent_minutes: int = 60
     """A terminal inside a zone that sends no position for so long raises an alarm; 0: none does."""
     silent_allowed: bool = False
@@ -87,6 +96,14 @@ class Settings:
     def log_partitions(self) -> int:
         """More partitions than workers only cost: a batch and a commit each, of fewer reports."""
         return self.partitions or self.workers
+
+    @property
+    def kept_days(self) -> dict[str, int]:
+        """For storage.retention.keep."""
+        return {
+            "position": self.track_days, "event": self.event_days,
+            "dead_letter": self.dead_letter_days, "audit": self.audit_days,
+        }  # fmt: skip
 
     @property
     def blobs(self) -> str:
@@ -136,6 +153,10 @@ _RANGES: dict[str, tuple[int, int | None]] = {
     "disk_floor_bytes": (0, None),
     "silent_minutes": (0, 30 * 24 * 60),
     "evidence_days": (1, 36_525),
+    "track_days": (32, 36_525),  # evidence and late data look back a month
+    "event_days": (1, 36_525),
+    "dead_letter_days": (1, 36_525),
+    "audit_days": (1096, 36_525),  # the law wants three years of records; the database refuses less, too
 }
 _KEY = re.compile(r"(?:[0-9a-fA-F]{2}){16,}")
 

@@ -1,4 +1,5 @@
-"""What a commit writes besides rows: dead letters, enrolments, media, messages, visits, alarms, tracks; events last.
+"""What a commit writes besides rows: dead letters, enrolments, media, messages, visits, alarms, tracks, days that are to be
+computed again; events last.
 
 Each is one statement over a JSON array or over columns, sent together in a pipeline, and only where there is something:
 an ordinary batch has none of them and costs no round trip here.
@@ -6,12 +7,13 @@ an ordinary batch has none of them and costs no round trip here.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from columns.reason import Reason
-from storage import enrolment, media, signals, terminal_messages, visits
+from storage import daily, enrolment, media, signals, terminal_messages, visits
 from storage.arrays import Bigints, Times
 
 if TYPE_CHECKING:
@@ -40,11 +42,14 @@ async def write_effects(conn: psycopg.AsyncConnection[Any], work: Work) -> tuple
     enrolled = enrolment.read(work.sessions)
     recorded = media.rows(work.sessions)
     said = terminal_messages.rows(work.sessions)
-    if enrolled or recorded or said or len(work.dead_letters) or work.tracks:
+    terminals, days = daily.other_days(work.positions, time.time_ns() // 1000)
+    if enrolled or recorded or said or len(work.dead_letters) or work.tracks or len(days):
         async with conn.pipeline():
             if len(work.dead_letters):
                 await conn.execute(_DEAD, [work.partition, work.sequence, *_dead_columns(work.dead_letters)])
             new = await enrolment.write(conn, enrolled)
+            if len(days):
+                await daily.mark(conn, terminals, days)
             if recorded:
                 await media.write(conn, recorded)
             if said:

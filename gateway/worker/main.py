@@ -20,12 +20,12 @@ from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
 from gateway.worker.signals import watch_contradictions
 from gateway.worker.store import PostgresStore
-from storage import terminal_messages
+from storage import retention, terminal_messages
 from storage.partitions import ensure_partitions, window
 from storage.ruleset import settle_machines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.config import Settings
 
@@ -56,6 +56,11 @@ async def bound_messages(database: str) -> None:
             before, newest = newest, found
 
     await _every_hour(database, trim, "messages not bounded yet")
+
+
+async def keep_for_a_time(database: str, days: Mapping[str, int]) -> None:
+    """Makes the daily statistics and drops what is older than it is kept, now and every hour; one worker does it."""
+    await _every_hour(database, lambda connection: retention.keep(connection, days), "old data not dropped yet")
 
 
 async def settle(database: str) -> None:
@@ -117,6 +122,7 @@ async def run(settings: Settings) -> None:
     tasks.append(asyncio.create_task(keep_partitions(database)))
     tasks.append(asyncio.create_task(bound_messages(database)))
     tasks.append(asyncio.create_task(settle(database)))
+    tasks.append(asyncio.create_task(keep_for_a_time(database, settings.kept_days)))
     tasks.append(asyncio.create_task(keep_evidence(database, settings.evidence_days)))
     tasks.append(asyncio.create_task(watch_contradictions(database, settings, listens)))
     tasks.append(asyncio.create_task(rules.watch(database)))

@@ -14,7 +14,10 @@ BEGIN
         GRANT INSERT ON position, dead_letter, media, terminal_message, event, alarm_action TO lezgate_worker;
         GRANT INSERT, UPDATE (edition, maker, model, terminal_id, quarantined_until) ON terminal TO lezgate_worker;
         GRANT DELETE ON terminal_refused, terminal_message TO lezgate_worker;
-        GRANT UPDATE ON enrolment_queue TO lezgate_worker;
+        GRANT UPDATE ON enrolment_queue, terminal_day_state TO lezgate_worker;
+        GRANT INSERT, UPDATE ON terminal_day TO lezgate_worker;
+        GRANT INSERT, DELETE ON terminal_day_due TO lezgate_worker;
+        GRANT EXECUTE ON FUNCTION drop_tracks, drop_old_rows TO lezgate_worker;
         GRANT EXECUTE ON FUNCTION settle_machines TO lezgate_worker;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'lezgate_api') THEN
