@@ -14,6 +14,7 @@ from gateway import registry_feed
 from gateway.edge import registry_sync
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
+from gateway.pauses import Pauses
 from gateway.registry_feed import PAGE, RegistryFeed
 from storage import load
 from tests.plugins.edge import KEY
@@ -134,7 +135,7 @@ async def test_a_feed_that_is_away_is_asked_again(registry, monkeypatch):
 
 async def test_the_feed_survives_anything(monkeypatch):
     """Whatever its round raises, the feed goes round again."""
-    monkeypatch.setattr(registry_feed, "RETRY_S", 0.01)
+    monkeypatch.setattr(registry_feed, "Pauses", lambda: Pauses(0.01, 0.01))
     errors = [psycopg.OperationalError("away"), psycopg.InterfaceError("odd"), nats.errors.ConnectionClosedError(),
               ZeroDivisionError("ours")]  # fmt: skip
     tried: list[str] = []
