@@ -20,7 +20,7 @@ import psycopg
 
 from columns.positions import Positions  # noqa: TC001
 from columns.ragged import Ragged
-from storage import load
+from storage import load, ruleset
 from storage.commit import commit
 from storage.copy import rows
 from storage.embedded import EmbeddedPostgres
@@ -65,6 +65,7 @@ def measure_rows() -> None:
 async def measure_commits(conninfo: str) -> None:
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
         await load.create_offset(conn, 0, STREAM)
+        epoch = await ruleset.epoch(conn)
         await ensure_partitions(conn, *window(NOON))
         sequence = start = 0
         for n in (0, *SIZES):
@@ -74,7 +75,7 @@ async def measure_commits(conninfo: str) -> None:
             taken = []
             for batch in batches:
                 begin = time.perf_counter()
-                await commit(conn, work(previous=sequence, sequence=sequence + 1, positions=batch))
+                await commit(conn, work(previous=sequence, sequence=sequence + 1, positions=batch, epoch=epoch))
                 taken.append(time.perf_counter() - begin)
                 sequence += 1
             spent = time.process_time() - before[0], cpu_of(conn.info.backend_pid) - before[1]
@@ -88,7 +89,7 @@ async def measure_commits(conninfo: str) -> None:
         for name, call in (
             (
                 "commit, all duplicates",
-                lambda: commit(conn, work(previous=sequence, sequence=sequence + 1, positions=batch)),
+                lambda: commit(conn, work(previous=sequence, sequence=sequence + 1, positions=batch, epoch=epoch)),
             ),
             ("known_reports", lambda: load.known_reports(conn, batch.device, batch.time, batch.fingerprint)),
             ("flush_last", lambda: load.flush_last(conn, batch)),
