@@ -1,14 +1,15 @@
-# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, fuzz, simulate, kill, outage, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, bench-latency, soak, fuzz, simulate, kill, outage, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
 ROUNDS ?= 200
 SEEDS ?= 10000
+MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest fuzz simulate kill outage lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest bench-latency soak fuzz simulate kill outage lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -36,6 +37,12 @@ bench-fleet: setup
 
 bench-backtest: setup
 	$(BIN)/python -m benchmarks.backtest
+
+bench-latency: setup  # acknowledgements and alarms at 5,000 reports/s, five minutes
+	$(BIN)/python -m benchmarks.latency
+
+soak: setup  # MINUTES=60 at 2,000 reports/s: does anything grow?
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.runner --seconds $(SECONDS)

@@ -10,15 +10,13 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import POINTS, Point, Result, judge, markdown, table
-from benchmarks.city import FIRST_PHONE, YARDSTICK, write_world
+from benchmarks.city import FIRST_PHONE, YARDSTICK
 from benchmarks.machine import describe, fsync_ms
-from benchmarks.serving import Serving, free_port, serving, settle
+from benchmarks.serving import Serving, free_port, serving
 from benchmarks.storm import storm
 
 HERE = Path(__file__).resolve().parent
@@ -38,17 +36,6 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--no-micro", action="store_true")
     p.add_argument("--micro-only", action="store_true")
     return p.parse_args()
-
-
-def world(gateway: Serving, seed: int) -> None:
-    """160 zones and 30,000 machines for the load generator's terminals."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_world(folder, seed)
-        began = time.monotonic()
-        gateway.lezgate("zones", "import", f"{folder}/zones.geojson", "--crs", "wgs84", "--publish")
-        gateway.lezgate("machines", "import", f"{folder}/machines.csv")
-        print(f"imported in {time.monotonic() - began:.1f} s", flush=True)
-    settle(gateway.pid)
 
 
 def measure(gateway: Serving, point: Point, number: int, a: argparse.Namespace) -> Result:
@@ -87,17 +74,13 @@ def yardstick(a: argparse.Namespace) -> list[Result]:
     with serving() as gateway:
         p50, p99 = fsync_ms(gateway.data)
         print(f"fdatasync of 4 KiB: p50 {p50:.2f} ms, p99 {p99:.2f} ms", flush=True)
-        world(gateway, a.seed)
+        gateway.import_world(a.seed)
         results = [measure(gateway, point, number, a) for number, point in enumerate(POINTS)]
-        print(f"\n{storm(gateway, YARDSTICK / 'loadgen.c')}", flush=True)
-        counts = [
-            subprocess.run(
-                [sys.executable, "-m", "benchmarks.stored", *words],
-                cwd=HERE.parent, env=gateway.environment, capture_output=True, text=True, check=True,
-            ).stdout.strip()
-            for words in ([], ["--rows"])
-        ]  # fmt: skip
-        print(f"\nstored by the workers' totals: {counts[0]}, rows in the table: {counts[1]}", flush=True)
+        print(f"\n{storm(gateway)}", flush=True)
+        print(
+            f"\nstored by the workers' totals: {gateway.stored()}, rows in the table: {gateway.stored(rows=True)}",
+            flush=True,
+        )
     return results
 
 

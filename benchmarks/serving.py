@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.city import write_world
+from benchmarks.machine import ROOT
+from benchmarks.processes import settle
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,6 +47,23 @@ class Serving:
         if done.returncode:
             raise ServingError(f"lezgate {' '.join(words)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
+
+    def stored(self, *, rows: bool = False) -> int:
+        """Stored reports: the totals that the workers keep, or the rows counted one by one."""
+        words = [sys.executable, "-m", "benchmarks.stored", *(["--rows"] if rows else [])]
+        return int(
+            subprocess.run(words, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True).stdout
+        )
+
+    def import_world(self, seed: int) -> None:
+        """160 zones and 30,000 machines for the load generator's terminals."""
+        with tempfile.TemporaryDirectory() as folder:
+            write_world(folder, seed)
+            began = time.monotonic()
+            self.lezgate("zones", "import", f"{folder}/zones.geojson", "--crs", "wgs84", "--publish")
+            self.lezgate("machines", "import", f"{folder}/machines.csv")
+            print(f"imported in {time.monotonic() - began:.1f} s", flush=True)
+        settle(self.pid)
 
 
 def command(*words: str) -> list[str]:
@@ -103,44 +124,3 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         time.sleep(0.2)
     tail = log.read_text(errors="replace")[-3000:]
     raise ServingError(f"serve is not ready: {why}\n{tail}")
-
-
-def settle(root: int, quiet: float = 0.05, limit_s: float = 60.0) -> None:
-    """Waits until a process and its descendants use less than 5 % of a core: an import's work is not a report's cost."""
-    until = time.monotonic() + limit_s
-    while time.monotonic() < until:
-        before = _cpu(root)
-        time.sleep(1)
-        if _cpu(root) - before < quiet:
-            return
-
-
-def _cpu(root: int) -> float:
-    """CPU seconds of a process and all its descendants."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    return sum((int(fields[11]) + int(fields[12])) / ticks for fields in _family(root).values())
-
-
-def processes(root: int) -> dict[int, str]:
-    """The command of a process and of all its descendants, by pid."""
-    found = {}
-    for pid in _family(root):
-        with contextlib.suppress(OSError):
-            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    return found
-
-
-def _family(root: int) -> dict[int, list[str]]:
-    """What /proc/PID/stat says after the name, of a process and all its descendants."""
-    stats: dict[int, list[str]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-                stats[int(folder.name)] = text.rpartition(")")[2].split()
-    family, grew = {root}, True
-    while grew:
-        more = {pid for pid, fields in stats.items() if int(fields[1]) in family} - family
-        grew = bool(more)
-        family |= more
-    return {pid: stats[pid] for pid in family if pid in stats}

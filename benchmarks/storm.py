@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import resource
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.serving import ServingError, processes, settle
+from benchmarks.loadgen import Loading, build
+from benchmarks.processes import family, settle
 
 if TYPE_CHECKING:
     from benchmarks.serving import Serving
@@ -21,7 +20,7 @@ FILES = 20_000  # that the edge, and the load generator, must be allowed to open
 FIRST_PHONE = 15_000_000_000
 SECONDS_BAR, KB_BAR = 15.0, 10.0
 IDLE_S = 12
-_AUTHENTICATED = re.compile(r"all (\d+) authed in ([\d.]+)s")
+REPORTS = 20  # a second: a closed loop would not be idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +40,23 @@ class Storm:
         )
 
 
-def storm(gateway: Serving, source: Path) -> Storm | str:
-    """Measures it; or why it can't be, where fewer files may be opened. ``source``: the load generator's, in C."""
+def storm(gateway: Serving) -> Storm | str:
+    """Measures it; or why it can't be, where fewer files may be opened."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if allowed < FILES:
         return f"not measured: {FILES:,} open files are needed, {allowed:,} are allowed"
     settle(gateway.pid)
-    (edge,) = (pid for pid, command in processes(gateway.pid).items() if " edge" in command)
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "loadgen"
-        subprocess.run(["gcc", "-O2", "-o", program, source, "-lm"], check=True, stderr=subprocess.DEVNULL)
-        before = _resident_kb(edge)
-        words = [program, gateway.jt808_port, TERMINALS, 1, IDLE_S, 0, 20, FIRST_PHONE]
-        with subprocess.Popen(
-            list(map(str, words)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        ) as load:
-            assert load.stderr is not None
-            said = _AUTHENTICATED.search(load.stderr.readline())
-            if said is None or int(said[1]) != TERMINALS:
-                load.kill()
-                raise ServingError("the terminals of the storm were not all authenticated within a minute")
+        program = build(Path(folder))
+        before = _edge_kb(gateway)
+        load = Loading(program, gateway.jt808_port, TERMINALS, IDLE_S, REPORTS, FIRST_PHONE)
+        try:
             time.sleep(IDLE_S / 2)
-            kb = (_resident_kb(edge) - before) / TERMINALS
-    return Storm(TERMINALS, float(said[2]), kb)
+            kb = (_edge_kb(gateway) - before) / TERMINALS
+        finally:
+            load.stop()
+    return Storm(TERMINALS, load.authenticated_s, kb)
 
 
-def _resident_kb(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+def _edge_kb(gateway: Serving) -> int:
+    return sum(process.own_kb for process in family(gateway.pid).values() if process.name == "edge")

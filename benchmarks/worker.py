@@ -5,7 +5,8 @@ decide, tampering, work, COPY bytes, remember. CPU seconds of this process, stag
 sockets, PostgreSQL, and the history of terminals whose rows are late (their number is shown).
 
 In all cases but one the batches follow each other at once, so caches are warm. "as they come" waits in between as the
-gateway does at 5,000 reports/s: the same code, cold.
+gateway does at 5,000 reports/s: the same code, cold. Every case is measured three times with the same reports; the cheapest
+counts, since what runs beside it on the machine can only add.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks.city import FIRST_PHONE, Terminals, batches, ruleset
 from benchmarks.machine import describe
 from columns.batch import decode
 from columns.positions import concatenate
+from gateway.config import Settings
 from gateway.worker import decision as deciding
 from gateway.worker.memory import Memory
 from gateway.worker.rules import Rules
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 BAR = 300_000
 """Reports per CPU second, from the log to COPY bytes."""
 FLEET = 30_000
+DEFAULTS = Settings()
+MOST_ROWS = 5_000  # of a gather: what its bound of bytes comes to
+MOST_IN_MESSAGE = 1_700  # of 256 KiB
 STAGES = ("gather", "sift", "decide", "tampering", "work", "copy", "remember")
 PARTS = ("decode", "scan", "locate")
 """Of the stages above, measured once more by themselves: gather has the first two, decide the last."""
@@ -66,14 +71,21 @@ class Case:
     pause_s: float = 0.0
 
 
+def live(name: str, terminals: int, rate: int, gathers: int, *, known: bool = True, paced: bool = False) -> Case:
+    """Batches as a gateway makes them that keeps up, with the settings that it has by default."""
+    linger, gather = DEFAULTS.linger_ms / 1000, DEFAULTS.gather_ms / 1000
+    rows, message = min(MOST_ROWS, round(rate * gather)), min(MOST_IN_MESSAGE, round(rate * linger))
+    return Case(name, terminals, rate, rows, message, gathers, known, gather if paced else 0.0)
+
+
 CASES = (
-    Case("1,000/s", FLEET, 1_000, 150, 30, 400),
-    Case("5,000/s", FLEET, 5_000, 750, 150, 200),
-    Case("5,000/s, as they come", FLEET, 5_000, 750, 150, 60, pause_s=0.15),
-    Case("catching up", FLEET, 5_000, 5_000, 150, 60),
-    Case("yardstick, open loop: 1,000 new ones", 1_000, 5_000, 750, 150, 33, known=False),
-    Case("yardstick, 1 in flight", 1_000, 30_000, 4_500, 900, 33, known=False),
-    Case("yardstick, 8 in flight", 1_000, 150_000, 5_000, 1_700, 150, known=False),
+    live("1,000/s", FLEET, 1_000, 300),
+    live("5,000/s", FLEET, 5_000, 120),
+    live("5,000/s, as they come", FLEET, 5_000, 30, paced=True),
+    Case("catching up", FLEET, 5_000, MOST_ROWS, round(5 * DEFAULTS.linger_ms), 60),
+    live("yardstick, open loop: 1,000 new ones", 1_000, 5_000, 20, known=False),
+    live("yardstick, 1 in flight", 1_000, 30_000, 33, known=False),
+    live("yardstick, 8 in flight", 1_000, 150_000, 150, known=False),
 )
 
 
@@ -211,6 +223,7 @@ def table(results: Sequence[Measured]) -> str:
 def main() -> int:
     p = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
     p.add_argument("--seed", type=int, default=1, help="of the world and of how terminals move")
+    p.add_argument("--rounds", type=int, default=3, help="of each case; the cheapest counts")
     p.add_argument("--only", help="cases whose name holds this")
     p.add_argument("--json", type=Path, help="write the results here")
     a = p.parse_args()
@@ -222,7 +235,7 @@ def main() -> int:
     for case in CASES:
         if a.only and a.only not in case.name:
             continue
-        results.append(measure(case, rules, a.seed))
+        results.append(min((measure(case, rules, a.seed) for _ in range(a.rounds)), key=lambda found: found.us))
         print(f"{case.name}: {results[-1].us:.2f} us, {results[-1].per_second:,.0f} reports per CPU second", flush=True)
     print(f"\n{table(results)}\n\n{where}")
     if a.json:

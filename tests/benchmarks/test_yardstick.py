@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bars import POINTS, Cost, judge, markdown, table
+from benchmarks.bars import POINTS, Cost, by_process, judge, markdown, table
 from benchmarks.machine import describe, fsync_ms
 from benchmarks.serving import free_port
 from geofence.zones import parse_feature
@@ -110,9 +110,9 @@ def test_the_world_imports(tmp_path) -> None:
 
 
 def test_bars_are_the_agreed_ones() -> None:
-    """Closed loops by ratio to the floor, the open loop by microseconds."""
-    assert [(p.window, p.rate, p.unit, p.edge, p.everything) for p in POINTS] == [
-        (1, 0, "ratio", 2.2, 5.0), (8, 0, "ratio", 3.0, 9.0), (1, 5000, "us", 20.0, 39.0),
+    """Closed loops by ratio to the floor, the open loop by microseconds; the stretch is a Go gateway that stores nothing."""
+    assert [(p.window, p.rate, p.unit, p.edge, p.everything, p.stretch) for p in POINTS] == [
+        (1, 0, "ratio", 2.2, 5.0, 3.3), (8, 0, "ratio", 3.0, 9.0, 9.0), (1, 5000, "us", 20.0, 39.0, 39.0),
     ]  # fmt: skip
 
 
@@ -126,11 +126,22 @@ def test_a_result_is_judged() -> None:
     assert judge(POINTS[2], SUMMARY).everything.met
     assert Cost(39.0, 9, 39.0, "us").met
     text = table([result])
-    assert "bar 5x: MISSED" in text
+    assert "bar 5x: MISSED, stretch 3.3x: missed" in text
     assert "bar 2.2x: met" in text
     assert "p99 45.0 ms (bar 50 ms: met)" in text
     assert "| 1 in flight: 40,000/s | 4.0 us |" in markdown([result])
     json.dumps(result.to_json())
+
+
+def test_a_report_s_cost_is_told_by_process() -> None:
+    """A row for every process of any point, the most expensive first, and what they come to beside the floor."""
+    second = {**SUMMARY, "by": {"postgres": 9.0, "nats-server": 3.0}}
+    text = by_process([judge(POINTS[0], SUMMARY), judge(POINTS[1], second)])
+    assert text.splitlines()[0] == "| us of CPU per report | 1 in flight | 8 in flight |"
+    assert text.splitlines()[2:] == [
+        "| postgres | 6.0 | 9.0 |", "| edge | 8.0 |  |", "| nats-server | 3.0 | 3.0 |", "| worker | 4.0 |  |",
+        "| **everything** | 21.0 | 21.0 |", "| the C floor | 4.0 | 4.0 |",
+    ]  # fmt: skip
 
 
 def test_numbers_have_provenance(tmp_path) -> None:
