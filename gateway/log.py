@@ -125,9 +125,10 @@ class Log:
                         await self._jetstream.update_stream(found.config.evolve(max_bytes=max_bytes))
             except (TimeoutError, nats.errors.Error, APIError) as error:
                 # Another process made it in this moment, or the cluster has no leader yet, or it refuses for good.
-                if self._troubles.get(_ALL) != repr(error):
-                    self._troubles[_ALL] = repr(error)
-                    log.warning("log not made yet | 日志尚未建立，正在重试", error=repr(error))
+                said = str(error) or repr(error)  # of a refusal, str() alone has the server's reason
+                if self._troubles.get(_ALL) != said:
+                    self._troubles[_ALL] = said
+                    log.warning("log not made yet | 日志尚未建立，正在重试", error=said)
                 await asyncio.sleep(RETRY_S)
             else:
                 return await self.stream()

@@ -26,6 +26,10 @@ RETRY_S = 0.2
 PING_S, PINGS = 2.0, 2  # a server that hangs, or whose cable is out, is left after 6 s; elections take as long
 PENDING_BYTES = 0  # nothing is kept for a server that is away: an append asks again, and a batch is in memory once
 TELL_S = 5.0
+_TROUBLE = (
+    "the log cannot be reached, trying again; check LEZGATE_NATS_URL, and that NATS runs"
+    " | 日志服务连接异常，正在重试：请检查 LEZGATE_NATS_URL 以及 NATS 是否在运行"
+)
 log = structlog.get_logger()
 
 
@@ -46,6 +50,7 @@ class _Client(Client):
         for answer in list(self._resp_map.values()):
             if not answer.done():
                 answer.set_exception(nats.errors.StaleConnectionError())
+                answer.exception()  # nobody may be waiting any more: that is no news
                 answer.exception()  # heard of, also where the request itself was not sent and nobody waits
 
 
@@ -75,7 +80,7 @@ async def connect(url: str | Callable[[], str], role: str) -> Client:
     tell = Seldom(TELL_S)
 
     async def on_error(error: Exception) -> None:
-        tell(log.warning, "log connection", error=repr(error))
+        tell(log.warning, _TROUBLE, error=repr(error))
 
     async def quiet() -> None:
         return
@@ -111,7 +116,7 @@ async def connect(url: str | Callable[[], str], role: str) -> Client:
                     closed_cb=on_closed,
                 )
         except (TimeoutError, OSError, nats.errors.Error) as error:
-            tell(log.warning, "log not reachable yet | 尚未连接到日志服务，正在重试", error=repr(error))
+            tell(log.warning, _TROUBLE, error=repr(error))
             with contextlib.suppress(Exception):
                 await client.close()
             await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311

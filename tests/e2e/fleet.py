@@ -200,9 +200,9 @@ class Fleet:
             one.join(60)
         assert not self.driving, "a terminal waits for its acknowledgement"
 
-    def longest_gap_s(self, since: float = 0.0) -> float:
-        """Between two acknowledgements, whosever they are."""
-        times = sorted(at for at in self.times if at >= since)
+    def longest_gap_s(self, since: float) -> float:
+        """Between two acknowledgements, whosever they are, from this moment on."""
+        times = [since, *sorted(at for at in self.times if at >= since)]
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def audit(self, seconds: float = 60) -> dict[str, object]:

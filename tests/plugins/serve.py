@@ -169,19 +169,21 @@ def copy_data(made: Path, to: Path) -> None:
 def gateway_over(request):
     """Starts gateways with settings by name: gateway_over(enrolment="open"). They stop with the module.
 
-    ``first``: over an empty directory, as a user starts it first.
+    ``first``: over an empty directory, as a user starts it first. ``wait``: until it is ready.
     """
     started: list[tuple[Gateway, Path]] = []
 
-    def start(*, first: bool = False, **settings: str) -> Gateway:
+    def start(*, first: bool = False, wait: bool = True, **settings: str) -> Gateway:
         # Not tmp_path: pytest makes that 0700, and as root the embedded PostgreSQL runs as a user of its own.
         directory = Path(tempfile.mkdtemp(prefix="lezgate-test-"))
         directory.chmod(0o755)
-        if not first:
+        if not first and "database_url" not in settings:
             copy_data(request.getfixturevalue("made_data"), directory / "var")
         one = Gateway(directory / "var", **settings)
         started.append((one, directory))
-        one.start()
+        one.spawn()
+        if wait:
+            one.wait_ready()
         return one
 
     yield start
