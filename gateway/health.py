@@ -17,6 +17,7 @@ import nats.errors
 import orjson
 
 from gateway.log_watch import LogWatch
+from gateway.logs import cut_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,8 @@ def _none_runs(role: str) -> str:
 
 
 def _both_ways(reason: str | None) -> str:
-    """In two languages, where it is only what some library said."""
+    """In two languages, where it is only what some library said. /readyz is open to all, so no row's contents."""
+    reason = reason and cut_contents(reason)
     return reason if reason and " | " in reason else f"not ready: {reason or 'unknown'} | 未就绪，原因见前文"
 
 

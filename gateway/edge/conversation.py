@@ -18,7 +18,6 @@ from columns.reason import Reason
 from gateway.edge.part import Gathering
 from gateway.edge.records import describe, header_hex
 from gateway.edge.rejected import DEAD_PER_LINGER
-from gateway.logs import Seldom
 from protocols.jt808 import splitting
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ _UNKNOWN = (
     " (POST /api/v1/terminals/PHONE/bindings); LEZGATE_ENROLMENT=open would admit any"
     " | 终端注册被拒绝：请在控制台「待绑定终端」中绑定；LEZGATE_ENROLMENT=open 可接受任何终端"
 )
-_tell = Seldom(1.0)
 log = structlog.get_logger()
 UNPATIENT = frozenset({Reason.UNKNOWN_TERMINAL, Reason.BAD_CODE})
 
@@ -117,7 +115,7 @@ class Talk:
             hub.tracer.refused(packet.identity, packet.message, packet.serial, response.reason)
         if response.reason is Reason.UNKNOWN_TERMINAL and response.record is not None:
             said = {name: response.record.get(name) for name in ("result", "plate", "maker", "terminal_id")}
-            _tell(log.warning, _UNKNOWN, terminal=packet.identity, **said)
+            log.warning(_UNKNOWN, terminal=packet.identity, **said)
         if session.identity != packet.identity:
             return response.reason not in UNPATIENT or hub.patience.spend(packet.identity, self._received)
         if self._letters < DEAD_PER_LINGER:

@@ -78,6 +78,7 @@ class Uploads:
 
     def _refuse(self, session: Session, response: Response, why: str) -> None:
         self._hub.counts["uploads_failed"] += 1
-        log.warning("file not stored; the terminal will send it again | 文件未保存，终端将重传", why=why)
+        log.warning("file not stored; the terminal will send it again | 文件未保存，终端将重传",
+                    terminal=session.identity, error=why)  # fmt: skip
         if response.whole is not None:
             session.not_stored(response.whole)

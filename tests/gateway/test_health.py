@@ -82,7 +82,7 @@ async def test_reasons_are_in_two_languages(room):
     """Also where a process only passes on what a library said."""
     await room.hears_worker(2, True)
     await room.hears("edge", 1, ready=False, reason="reading is paused | 已暂停接入")
-    await room.hears("mqtt", 3, ready=False, reason="TimeoutError()")
+    await room.hears("mqtt", 3, ready=False, reason="TimeoutError()\nDETAIL:  Failing row contains (116123456).")
     assert room.health.reasons() == [
         "edge: reading is paused | 已暂停接入",
         "mqtt: not ready: TimeoutError() | 未就绪，原因见前文",
