@@ -12,6 +12,7 @@ from gateway.logs import configure
 COMMANDS = {
     "accounts": "accounts",
     "api": "serve",
+    "backup": "backup",
     "db": "db",
     "decode": "decode",
     "demo": "demo",

@@ -178,6 +178,8 @@ class Log:
 
     async def trim(self, partition: int, upto: int) -> None:
         """Removes this partition's messages up to and including ``upto``; best effort, tried again at the next call."""
+        if upto < 1:  # a purge up to nothing would be a purge of everything
+            raise ValueError(f"trim up to {upto}")
         try:
             await self._jetstream.purge_stream(NAME, subject=f"pos.{partition}", seq=upto + 1)
         except (TimeoutError, nats.errors.Error, APIError) as error:
@@ -192,6 +194,18 @@ class Log:
         except NotFoundError:
             return 0, 0
         return first.seq or 0, last.seq or 0
+
+    async def exists(self) -> bool:
+        """Has it been made? Raises what NATS does."""
+        try:
+            await self._jetstream.stream_info(NAME)
+        except NotFoundError:
+            return False
+        return True
+
+    async def last(self) -> int:
+        """The sequence that was given last, whatever became of its message. Raises what NATS does."""
+        return int((await self._jetstream.stream_info(NAME)).state.last_seq)
 
     def reader(self, partition: int, after: int, stream: Stream) -> Reader:
         return Reader(self.client, partition, after, stream)

@@ -120,6 +120,18 @@ class NatsServer:
         self._full = self._full or CRITICAL in said
         return self._full and DiskFloor(self.directory, ROOM).reason() is None
 
+    def in_use(self) -> bool:
+        """Does a server hold this directory's store, whoever started it?"""
+        path = self.directory / "lock"
+        if not path.exists():
+            return False
+        with path.open("r") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def start(self) -> None:
         """Starts the server and returns when it answers; raises NatsServerError or OSError when it does not.
 

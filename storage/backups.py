@@ -30,10 +30,10 @@ HOLD_WAIT_S = 5
 _TRIMMABLE = """
     SELECT CASE
         WHEN NOT pg_try_advisory_xact_lock_shared(%(lock)s, %(hold)s) THEN 0
-        WHEN NOT %(after_backup)s THEN %(sequence)s
-        ELSE least(%(sequence)s, coalesce((
-            SELECT (needs ->> %(partition)s::text)::bigint - 1 FROM backup
-            WHERE stream = %(stream)s ORDER BY taken_at DESC LIMIT 1), 0))
+        WHEN NOT %(after_backup)s THEN greatest(0, %(sequence)s - 1)
+        ELSE greatest(0, least(%(sequence)s, coalesce((
+            SELECT (needs ->> %(partition)s::text)::bigint FROM backup
+            WHERE stream = %(stream)s ORDER BY taken_at DESC LIMIT 1), 0)) - 1)
     END
 """
 
@@ -43,6 +43,7 @@ async def trimmable(
 ) -> int:
     """Up to where the log may lose a partition's messages, given that a snapshot of ``sequence`` is stored; 0: nowhere.
 
+    The message at the snapshot itself stays: where it is still there, nothing behind it was trimmed.
     after_backup: nothing that the newest verified backup of this log needs for a restore.
     """
     values = {
