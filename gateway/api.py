@@ -63,7 +63,7 @@ async def run(settings: Settings, *, demo: bool) -> None:
 
 async def _join(settings: Settings, health: Health, conninfo: str) -> None:
     """For ever: what the api does over the log, from when there is one."""
-    client = await connect(nats_url(settings, "api"), "api")
+    client = await connect(lambda: nats_url(settings, "api"), "api")
     try:
         await health.listen(client)
         async with asyncio.TaskGroup() as both:
