@@ -16,6 +16,7 @@ from admin_api import (
     backtest,
     bindings,
     console,
+    dead_letters,
     districts,
     evidence,
     exemptions,
@@ -102,6 +103,7 @@ def build(options: Options) -> FastAPI:
         districts,
         exemptions,
         audit,
+        dead_letters,
     ):
         app.include_router(room.router)
     console.install(app, options.console, demo=options.demo)

@@ -34,6 +34,8 @@ class Permission(StrEnum):
     DISTRICTS_READ = "districts.read"
     ACCOUNTS_WRITE = "accounts.write"
     AUDIT_READ = "audit.read"
+    DEAD_LETTERS_READ = "dead_letters.read"
+    """Packets that could not be decoded: of one at a time the bytes, too, for a purpose and with an audit row."""
 
 
 P = Permission
@@ -69,9 +71,9 @@ ROLES: dict[str, Role] = {
     ),
     "operations": _role(
         "系统运维人员", P.ACCOUNTS_WRITE, P.TERMINALS_READ, P.TERMINALS_WRITE, P.MACHINES_READ, P.ZONES_READ,
-        P.DISTRICTS_READ,
+        P.DISTRICTS_READ, P.DEAD_LETTERS_READ,
     ),
-    "engineer": _role("技术人员", P.TERMINALS_READ, P.ZONES_READ, P.DISTRICTS_READ),
+    "engineer": _role("技术人员", P.TERMINALS_READ, P.ZONES_READ, P.DISTRICTS_READ, P.DEAD_LETTERS_READ),
     "auditor": _role("审计人员", *_LOOK, P.AUDIT_READ),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "api": "serve",
     "backup": "backup",
     "db": "db",
+    "dead-letters": "dead_letters",
     "decode": "decode",
     "demo": "demo",
     "edge": "serve",
