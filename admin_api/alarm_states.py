@@ -31,8 +31,9 @@ KINDS = {
     "cancelled": "已注销机械仍上报",
     "two_places": "同一机械两地同时上报",
     "identity": "多台设备共用终端号",
+    "parked": "数据无法处理，已搁置",
 }
-"""What an alarm is about. All but an entry are open once for a terminal or a machine, and have no visit."""
+"""What an alarm is about. All but an entry are open once for a terminal, a machine or a partition, and have no visit."""
 
 RESULTS = {
     "confirmed": "属实",

@@ -42,3 +42,7 @@ class Reason(IntEnum):
     """A sub-packaged message of more parts or bytes than are gathered."""
     INCOMPLETE = 17
     """A sub-packaged message given up with parts missing: they did not come, or newer messages needed its room."""
+    FAILED = 18
+    """A part of a batch that makes our own code raise, each time: parked as a batch of its own, to be replayed after a fix."""
+    REFUSED = 19
+    """A part of a batch that the database refuses, each time: parked likewise."""

@@ -54,8 +54,8 @@ _MERGE = f"""
 """  # noqa: S608 - our own column names
 
 
-async def commit(conn: psycopg.AsyncConnection[Any], work: Work) -> Committed:
-    """Writes ``work``, or nothing.
+async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, trial: bool = False) -> Committed:
+    """Writes ``work``, or nothing. trial: it is rolled back at the end, so all that is known is whether it would go.
 
     ``conn`` is in autocommit mode, idle, and the session that holds the partition's lock. Raises a CommitError (see
     storage/errors.py); after UnavailableError or a cancellation, close the connection.
@@ -68,7 +68,7 @@ async def commit(conn: psycopg.AsyncConnection[Any], work: Work) -> Committed:
         duplicate = await _store(conn, work)
         alarms, enrolled = await write_effects(conn, work)
         committing = True
-        await conn.execute("COMMIT")
+        await conn.execute("ROLLBACK" if trial else "COMMIT")
     except psycopg.Error as error:
         await _abandon(conn)
         if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):

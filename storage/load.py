@@ -41,6 +41,8 @@ class Offset:
     duplicate: int
     quarantined: int
     rejected: dict[str, int]
+    accepted: int = 0
+    """Batches that are missing before this sequence were given up by somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ async def lock_partition(conn: Connection, partition: int) -> bool:
 async def offset(conn: Connection, partition: int) -> Offset | None:
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
-            "SELECT partition, stream, sequence, epoch, boots, stored, duplicate, quarantined, rejected"
+            "SELECT partition, stream, sequence, epoch, boots, stored, duplicate, quarantined, rejected, accepted"
             " FROM log_offset WHERE partition = %s",
             [partition],
         )

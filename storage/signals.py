@@ -1,7 +1,7 @@
 """Alarms of other kinds than an entry: raised and ended, by a commit that finds them or by a chore.
 
 Each kind is open at most once per subject (0009_presence.sql): a terminal for `power_cut`, `antenna_cut`, `displacement`,
-`silent` and `identity`, a machine for `cancelled` and `two_places`. What comes back within MERGE after its end is the same
+`silent` and `identity`, a machine for `cancelled` and `two_places`, a partition of the log for `parked`. What comes back within MERGE after its end is the same
 alarm again, unless staff have closed it. An end is not a state: staff handle what is over, too.
 """
 

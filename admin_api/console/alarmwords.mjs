@@ -8,6 +8,7 @@ export const ALARM_WORDS = {
   'kind.cancelled': ['已注销机械仍上报', 'Cancelled machine reports'],
   'kind.two_places': ['同一机械两地同时上报', 'In two places at once'],
   'kind.identity': ['多台设备共用终端号', 'Several devices speak as one terminal'],
+  'kind.parked': ['数据无法处理，已搁置', 'Data that cannot be taken, parked'],
   'signal.bit.4': ['GNSS模块故障', 'GNSS module faulty'],
   'signal.bit.5': ['天线未接或被剪断', 'aerial open or cut'],
   'signal.bit.6': ['天线短路', 'aerial short-circuited'],

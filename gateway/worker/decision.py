@@ -14,6 +14,7 @@ from columns.ragged import Ragged
 from columns.ragged import concatenate as concatenate_ragged
 from columns.reason import Reason
 from gateway.worker import terminal_messages
+from gateway.worker.gaps import MOST_BOOTS, Gap, missing, unread
 from gateway.worker.signals import tampering_rows
 from gateway.worker.visiting import visit_changes
 from geofence.presence import Decision, decide
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from geofence.tampering import Followed
     from geofence.walking import Track
 
-MOST_BOOTS = 64  # edge boots remembered: a boot that was silent while 64 others came and went has ended
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
@@ -47,6 +46,8 @@ class Gathered:
     dead_letters: DeadLetters
     sessions: list[dict[str, Any]]
     rejected: dict[str, int]
+    gaps: tuple[Gap, ...] = ()
+    """Batches that should have come before some of these."""
 
 
 def gather(messages: Sequence[tuple[int, bytes]], seen: dict[str, int]) -> Gathered:
@@ -54,16 +55,20 @@ def gather(messages: Sequence[tuple[int, bytes]], seen: dict[str, int]) -> Gathe
     boots = dict(seen)
     batches: list[Batch] = []
     parked: list[bytes] = []
-    for _, data in messages:
+    gaps: list[Gap] = []
+    for sequence, data in messages:
         try:
             batch = decode(data)
         except BatchError:
             parked.append(data)
+            unread(boots)
             continue
         last = boots.pop(batch.boot, 0)
         if batch.number <= last:
             boots[batch.boot] = last
             continue
+        if missing(boots, last, batch.number):
+            gaps.append(Gap(sequence, batch.boot, last, batch.number))
         boots[batch.boot] = batch.number  # newest last
         batches.append(batch)
     while len(boots) > MOST_BOOTS:
@@ -88,6 +93,7 @@ def gather(messages: Sequence[tuple[int, bytes]], seen: dict[str, int]) -> Gathe
         dead_letters=_letters(letters),
         sessions=[record for batch in batches for record in batch.sessions],
         rejected=dict(rejected),
+        gaps=tuple(gaps),
     )
 
 

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 
 from gateway.health import report
+from gateway.histogram import Histogram
 from gateway.log import Log
 from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_url
@@ -18,6 +19,7 @@ from gateway.worker.asking import Asking
 from gateway.worker.evidence import keep_evidence
 from gateway.worker.partition import Partition
 from gateway.worker.rules import RulesCache
+from gateway.worker.share import Share
 from gateway.worker.signals import watch_contradictions
 from gateway.worker.store import PostgresStore
 from storage import retention, terminal_messages
@@ -93,23 +95,25 @@ async def run(settings: Settings) -> None:
     rules, asking = RulesCache(), Asking(client)
     database = database_url(settings, "worker")
     store = PostgresStore(database, trim_after_backup=settings.trim_after == "backup")
+    share, latency = Share(store, stream.partitions), Histogram()
     partitions = [
-        Partition(number, stream, broker, store, rules, asking, settings.gather_ms / 1000)
+        Partition(number, stream, broker, store, rules, asking, settings.gather_ms / 1000, turns=share, latency=latency)
         for number in range(stream.partitions)
     ]
 
     def status() -> dict[str, Any]:
         troubles = [f"partition {one.number}: {one.trouble}" for one in partitions if one.trouble]
+        if share.trouble:
+            troubles.insert(0, f"database: {share.trouble}")
         return {
             "ready": not troubles,
             "reason": "; ".join(troubles) or None,
-            "partitions": {
-                str(one.number): {"owned": one.owned, "sequence": one.sequence, "lag_s": round(one.lag_s, 3),
-                             "commits": one.commits, "rows": one.rows}
-                for one in partitions
-            },
+            "workers": share.members,
+            "rules_epoch": rules.epoch,
+            "commit_latency": latency.to_json(),
+            "partitions": {str(one.number): one.status() for one in partitions},
             "queries": dict(asking.counts),
-        }  # fmt: skip
+        }
 
     def listens() -> bool:
         return all(one.trouble is None and one.lag_s < MOST_LAG_S for one in partitions)
@@ -118,6 +122,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(one.run()) for one in partitions]
+    tasks.append(asyncio.create_task(share.run()))
     tasks.append(asyncio.create_task(report(client, "worker", status)))
     tasks.append(asyncio.create_task(keep_partitions(database)))
     tasks.append(asyncio.create_task(bound_messages(database)))

@@ -1,49 +1,52 @@
 """A partition: owned by one worker at a time, from its lock to its last commit.
 
-    lock -> offset -> memory (tracks, snapshot, the log's last fixes) -> [gather -> sift -> judge -> commit -> remember] ...
+    turn -> lock -> offset -> memory (tracks, snapshot, the log's last fixes) -> [gather -> take -> chores] ... -> snapshot
 
-Invariants: nothing is remembered before its commit; after an unknown outcome the offset in the database says what
-happened; the log is trimmed only up to what the offset, a stored snapshot and, if so set, a verified backup cover.
+Invariants: nothing is remembered before its commit (taking.py); after an unknown outcome the offset in the database says what
+happened; the log is trimmed only up to what both the offset and a stored snapshot cover; while there is no session nothing
+is read from the log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import random
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import structlog
 
-from columns.positions import Positions, concatenate
+from columns.positions import concatenate
+from gateway.histogram import Histogram
 from gateway.log import StreamChangedError
 from gateway.worker import decision as deciding
 from gateway.worker.memory import VERSION, Memory
-from gateway.worker.rejudging import rejudge_late
-from gateway.worker.store import Clock
-from geofence.tampering import follow
-from storage.errors import EpochChangedError, OffsetMovedError, RefusedError, UnavailableError
+from gateway.worker.parking import TRIES, ForgottenError, Parking, Stopped, is_the_batchs
+from gateway.worker.share import Everything
+from gateway.worker.store import PING_S, Clock
+from gateway.worker.taking import Taking
+from storage.errors import EpochChangedError, OffsetMovedError, UnavailableError
 
 if TYPE_CHECKING:
     from gateway.log import Log, Reader, Stream
     from gateway.worker.asking import Asking
-    from gateway.worker.decision import Gathered, Judged
-    from gateway.worker.rules import Rules, RulesCache
+    from gateway.worker.rules import RulesCache
+    from gateway.worker.share import Turns
     from gateway.worker.store import Session, Store
 
 GATHER_BYTES = 512 * 1024  # about 5,000 rows
-LOCK_POLL_S = 0.5
+CATCH_UP_BYTES = 4 * GATHER_BYTES  # a commit costs less per row, and nobody waits for a decision that is late anyway
+BEHIND_S = 3.0
 RETRY_S = 0.5
+STOPPED_S = 2.0  # what stopped it waits for somebody
+TRY_AGAIN_S = 0.05
 RECALL_S = 30.0  # an election in the log's cluster takes 4-9 s
 LAST_EVERY_S = 2.0
 SNAPSHOT_EVERY_S = 10.0
 SILENCE_EVERY_S = 30.0
 FOLLOWS_S = 60.0  # who is further behind has not heard what terminals said meanwhile
+LOOKS_S = 1.5  # a reader without news returns after a second
 log = structlog.get_logger()
-
-
-class Stopped(Exception):  # noqa: N818  not an error: what to do next
-    """The partition must not go on by itself; the message says why."""
 
 
 class Partition:
@@ -59,87 +62,164 @@ class Partition:
         asking: Asking,
         gather_s: float,
         clock: Clock = Clock(),  # noqa: B008  it holds nothing
+        turns: Turns = Everything(),  # noqa: B008
+        latency: Histogram | None = None,
     ) -> None:
         self.number = number
         self.owned = False
         self.trouble: str | None = None
-        self.sequence = 0
-        self.lag_s = 0.0
-        self.commits = 0
-        self.rows = 0
         self._stream = stream
         self._log = broker
         self._store = store
         self._rules = rules
-        self._asking = asking
         self._gather_s = gather_s
         self._clock = clock
-        self._memory = Memory()
-        self._last: list[Positions] = []
+        self._turns = turns
+        self._taking = Taking(number, rules, asking, clock, latency or Histogram())
+        self._parking = Parking(self._taking)
+        self._lag_s = 0.0
+        self._looked = self._pinged = clock.monotonic()
         self._last_flushed = self._snapshot_taken = 0.0
         self._silence_sought = clock.monotonic()
         self._snapshot_sequence = 0
 
+    @property
+    def sequence(self) -> int:
+        return self._taking.sequence
+
+    @property
+    def lag_s(self) -> float:
+        """How long ago what was taken last was received; it grows while nothing can be taken."""
+        if not self.owned and self.trouble is None:
+            return 0.0
+        return self._lag_s + max(0.0, self._clock.monotonic() - self._looked - LOOKS_S)
+
+    def status(self) -> dict[str, Any]:
+        """For /readyz and /metrics."""
+        taking = self._taking
+        return {
+            "owned": self.owned, "trouble": self.trouble, "sequence": taking.sequence, "lag_s": round(self.lag_s, 3),
+            "commits": taking.commits, "rows": taking.rows, "duplicates": taking.duplicates,
+            "parked": self._parking.parked,
+        }  # fmt: skip
+
     async def run(self) -> None:
         while True:
+            pause = RETRY_S
             try:
-                async with self._store.session(self.number) as session:
-                    await self._own(session)
-            except (Stopped, StreamChangedError, UnavailableError, OffsetMovedError) as error:
+                await self._turn()
+                await self._session()
+            except Stopped as error:
+                self._interrupted(str(error))
+                pause = STOPPED_S
+            except (StreamChangedError, UnavailableError, OffsetMovedError, ForgottenError) as error:
                 self._interrupted(str(error).strip())
             except Exception as error:
                 # A fault of ours: this partition tries again and says so; the others go on.
                 log.exception("partition failed", partition=self.number)
                 self._interrupted(repr(error))
+            else:
+                pause = 0.0
             self.owned = False
-            await asyncio.sleep(RETRY_S)
+            self._turns.left(self.number)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  so that not all come back at once
 
     def _interrupted(self, reason: str) -> None:
         if reason != self.trouble:
             log.warning("partition interrupted", partition=self.number, reason=reason)
         self.trouble = reason
 
-    async def _own(self, session: Session) -> None:
-        while not await session.lock():
-            self.trouble = None
-            await asyncio.sleep(LOCK_POLL_S)
-        stream = await self._log.stream()
+    async def _turn(self) -> None:
+        """What another process owns is no trouble of ours."""
+        turn = asyncio.ensure_future(self._turns.turn(self.number))
+        try:
+            while not turn.done():
+                if self._turns.elsewhere(self.number):
+                    self.trouble = None
+                await asyncio.wait([turn], timeout=RETRY_S)
+        finally:
+            turn.cancel()
+
+    async def _session(self) -> None:
+        """From the lock to its end; returns where another process has the lock, or is to have it."""
+        stream = await self._log.stream()  # before the lock: while the log is away nobody else should wait for ours
+        async with self._store.session(self.number) as session:
+            if not await session.lock():
+                self.trouble = None
+                await asyncio.sleep(RETRY_S)
+                return
+            self._turns.taken(self.number)
+            await self._own(session, stream)
+            log.info("partition given up for another worker", partition=self.number, sequence=self.sequence)
+
+    async def _own(self, session: Session, stream: Stream) -> None:
         offset = await session.offset(stream.identity)
         if offset.stream != stream.identity:
             raise Stopped(
-                f"the database follows log {offset.stream}, but this one is {stream.identity}"
-                " | 数据库记录的日志与当前日志不一致，已停止处理"
+                f"the database follows log {offset.stream}, but this one is {stream.identity}: a wrong NATS, or a log that was"
+                f" made anew. Connect the right one, or give up what is lost by `lezgate log accept-loss --partition {self.number}`"
+                f" | 数据库记录的日志与当前日志不一致，已停止处理：请连接正确的 NATS，或执行 lezgate log accept-loss --partition"
+                f" {self.number} 放弃丢失的数据"
             )
-        self.sequence = offset.sequence
         self._stream = stream
-        reader: Reader | None = None
+        self._taking.begin(session, stream, offset)
+        await self._recall(session, offset.boots)
+        reader = self._log.reader(self.number, self.sequence, stream)
         try:
-            reader = await self._recall(session, offset.boots)
             self.owned = True
             log.info("partition owned", partition=self.number, sequence=self.sequence)
-            while True:
-                messages = await reader.gather(self._gather_s, GATHER_BYTES)
+            await self._follow(session, reader)
+        finally:
+            await reader.close()
+
+    async def _follow(self, session: Session, reader: Reader) -> None:
+        """The log's news, until this partition is to be another worker's."""
+        while True:
+            size = CATCH_UP_BYTES if self._lag_s > BEHIND_S else GATHER_BYTES
+            messages = await reader.gather(self._gather_s, size)
+            try:
                 if messages:
                     await self._take(session, messages)
+                    self._lag_s = max(0.0, (self._clock.now() - self._taking.newest) / 1e6)
                 else:
-                    self.lag_s = 0.0
-                await self._chores(session)
-                self.trouble = None
-        finally:
-            if reader is not None:
-                await reader.close()
+                    self._lag_s = 0.0
+            except Stopped:
+                await self._snapshot(session)  # so that whoever goes on begins exactly here
+                raise
+            self._looked = self._clock.monotonic()
+            await self._chores(session)
+            self.trouble = None
+            if self._turns.surplus(self.number):
+                await self._snapshot(session)
+                return
 
-    async def _recall(self, session: Session, boots: dict[str, int]) -> Reader:
+    async def _take(self, session: Session, messages: list[tuple[int, bytes]]) -> None:
+        """What fails is tried again, at last with a memory made anew, and then taken apart."""
+        for tried in range(1, TRIES + 1):
+            try:
+                await self._taking.settle(self._taking.gather(messages))
+            except Exception as error:
+                if not is_the_batchs(error):
+                    raise
+                log.exception("batch failed", partition=self.number, sequence=self.sequence, tried=tried)
+            else:
+                return
+            if tried == TRIES - 1:
+                await self._recall(session, self._taking.memory.boots)
+            await asyncio.sleep(TRY_AGAIN_S)
+        await self._parking.take_apart(messages)
+
+    async def _recall(self, session: Session, boots: dict[str, int]) -> None:
         """Memory as the last owner had it. Nothing is decided again, since other batches would decide otherwise:
 
         tracks were stored with the commits that changed them; last fixes are the snapshot's, and those of the log from
         there to the offset, of which only the latest of each terminal counts.
         """
         snapshot = await session.snapshot()
-        self._memory, start = Memory(dict(boots)), 0
+        memory, start = Memory(dict(boots)), 0
         if snapshot is not None and snapshot.version == VERSION:
             try:
-                self._memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
+                memory, start = Memory.from_bytes(snapshot.state, boots), snapshot.sequence
             except ValueError as error:  # read what the log still has instead
                 log.error("snapshot does not read", partition=self.number, error=str(error))  # noqa: TRY400
         self._snapshot_sequence = start
@@ -150,97 +230,67 @@ class Partition:
                 messages = await reader.gather(0.0, GATHER_BYTES)
                 messages = [message for message in messages if message[0] <= self.sequence]
                 if messages:
-                    self._memory.recall(deciding.gather(messages, {}).positions)
+                    _take_in(memory, messages)
                     deadline = self._clock.monotonic() + RECALL_S
                 elif self._clock.monotonic() > deadline:
                     raise Stopped(
-                        f"the log does not give what the offset {self.sequence} has seen"
-                        " | 日志缺少已处理位置之前的数据，已停止处理"
+                        f"the log does not give what the offset {self.sequence} has seen: it lost its end. Restore it, or give"
+                        f" up what is lost by `lezgate log accept-loss --partition {self.number}`"
+                        f" | 日志缺少已处理位置之前的数据，已停止处理：请恢复日志，或执行 lezgate log accept-loss --partition"
+                        f" {self.number} 放弃丢失的数据"
                     )
+                await self._ping(session)
         finally:
             await reader.close()
-        self._memory.state.replace_tracks(await session.tracks())
-        self._memory.watch = await session.watch()
-        return self._log.reader(self.number, self.sequence, self._stream)
-
-    async def _take(self, session: Session, messages: list[tuple[int, bytes]]) -> None:
-        gathered = deciding.gather(messages, self._memory.boots)
-        new = await self._new(session, gathered)
-        epoch = 0
-        while True:
-            rules = await self._rules.get(session, epoch)
-            judged = await self._judge(session, rules, new)
-            tampering = follow(self._memory.watch, self._memory.state, rules.ruleset, new)
-            work = deciding.work(
-                gathered, new, judged, rules, memory=self._memory, partition=self.number,
-                stream=self._stream.identity, previous=self.sequence, now=self._clock.now(),
-                tampering=tampering,
-            )  # fmt: skip
-            try:
-                await session.commit(work)
-            except EpochChangedError as changed:
-                epoch = changed.new
-                continue
-            except RefusedError as error:
-                raise Stopped(f"the database refuses a batch: {error}") from error
-            break
-        self.sequence = gathered.sequence
-        self._memory.boots = gathered.boots
-        self._memory.recent.remember(new)
-        deciding.remember(self._memory, judged)
-        self._memory.watch = tampering.after
-        self._asking.ask(deciding.to_ask(judged))
-        self.commits += 1
-        self.rows += len(new)
-        if len(new):
-            self._last.append(new)
-            self.lag_s = max(0.0, (self._clock.now() - int(new.received[-1])) / 1e6)
-
-    async def _judge(self, session: Session, rules: Rules, new: Positions) -> Judged:
-        """Terminals with rows so late that memory does not reach back to them are judged one by one, with their history."""
-        judged = deciding.judge(self._memory, rules, new)
-        for device in judged.late:
-            rows = new.take(np.flatnonzero(new.device == device))
-            judged.rejudged[device] = await rejudge_late(session, rules.ruleset, device, rows)
-        return judged
-
-    async def _new(self, session: Session, gathered: Gathered) -> Positions:
-        """The rows that are not stored yet."""
-        positions = gathered.positions
-        sifted = self._memory.recent.sift(positions)
-        if not len(sifted.suspects):
-            return positions if len(sifted.fresh) == len(positions) else positions.take(sifted.fresh)
-        asked = positions.take(sifted.suspects)
-        known = await session.known(asked)
-        return positions.take(np.union1d(sifted.fresh, sifted.suspects[~known]))
+        memory.state.replace_tracks(await session.tracks())
+        memory.watch = await session.watch()
+        self._taking.memory = memory
 
     async def _chores(self, session: Session) -> None:
         now = self._clock.monotonic()
-        if self._last and now - self._last_flushed > LAST_EVERY_S:
-            await session.flush_last(concatenate(self._last))
-            self._last, self._last_flushed = [], now
-        if now - self._silence_sought > SILENCE_EVERY_S and self.lag_s < FOLLOWS_S:
+        if self._taking.last and now - self._last_flushed > LAST_EVERY_S:
+            await session.flush_last(concatenate(self._taking.last))
+            self._taking.last, self._last_flushed = [], now
+        if now - self._silence_sought > SILENCE_EVERY_S and self._lag_s < FOLLOWS_S:
             self._silence_sought = now
             await self._end_silent(session)
         if now - self._snapshot_taken > SNAPSHOT_EVERY_S and self.sequence > self._snapshot_sequence:
             await self._snapshot(session)
             self._snapshot_taken = now
+        await self._ping(session)
+
+    async def _ping(self, session: Session) -> None:
+        if self._clock.monotonic() - self._pinged > PING_S:
+            await session.ping()
+            self._pinged = self._clock.monotonic()
 
     async def _end_silent(self, session: Session) -> None:
         """Presences of terminals that were not heard for longer than their zone allows end where they were last seen."""
-        rules = await self._rules.get(session, 0)
-        silence = deciding.silence(self._memory, rules, self._clock.now())
+        rules, memory = await self._rules.get(session, 0), self._taking.memory
+        silence = deciding.silence(memory, rules, self._clock.now())
         if not silence.tracks:
             return
         work = deciding.work_of_silence(
-            silence, rules, memory=self._memory, partition=self.number, stream=self._stream.identity, at=self.sequence
+            silence, rules, memory=memory, partition=self.number, stream=self._stream.identity, at=self.sequence
         )
         with contextlib.suppress(EpochChangedError):  # a later look will do
             await session.commit(work)
-            self._memory.state.silence(silence.tracks)
+            memory.state.silence(silence.tracks)
 
     async def _snapshot(self, session: Session) -> None:
-        await session.save_snapshot(self.sequence, VERSION, self._memory.to_bytes())
+        await session.save_snapshot(self.sequence, VERSION, self._taking.memory.to_bytes())
         self._snapshot_sequence = self.sequence
         if upto := await session.trimmable(self._stream.identity, self.sequence):
             await self._log.trim(self.number, upto)
+
+
+def _take_in(memory: Memory, messages: list[tuple[int, bytes]]) -> None:
+    """Rows that were decided; what cannot be read or remembered of them was parked then, and is passed over now."""
+    try:
+        memory.recall(deciding.gather(messages, {}).positions)
+    except Exception:
+        if len(messages) == 1:
+            log.exception("message not recalled", sequence=messages[0][0])
+            return
+        for message in messages:
+            _take_in(memory, [message])

@@ -54,6 +54,11 @@ class RulesCache:
         self._granted: Granted = {}
         self._loading = asyncio.Lock()
 
+    @property
+    def epoch(self) -> int | None:
+        """Of the rules that are loaded."""
+        return None if self._rules is None else self._rules.epoch
+
     async def get(self, store: Reads, epoch: int) -> Rules:
         """The rules that the database had at ``epoch`` or has since; 0: any that were loaded.
 

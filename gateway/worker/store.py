@@ -10,6 +10,7 @@ It decides nothing and retries nothing; SQL is in storage/.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import psycopg
 
 from geofence.tampering import NAMES, Watch
-from storage import backups, commit, history, load, signals
+from storage import backups, commit, history, load, membership, signals
 from storage.errors import RefusedError, UnavailableError
 from storage.ruleset import ruleset
 
@@ -30,21 +31,25 @@ if TYPE_CHECKING:
 
     from columns.positions import Positions
     from storage.load import Offset, Snapshot
+    from storage.membership import Standing
     from storage.ruleset import Changes
     from storage.work import Committed, Work
 
     Connection = psycopg.AsyncConnection[Any]
 
-# The log is trimmed behind a commit, so a commit must be on disk. A path that is cut is noticed within seconds on both
-# sides: the server would hold the partition's lock for the sake of a worker that is gone.
+# The log is trimmed behind a commit, so a commit must be on disk. A path that is cut is noticed within 10 s on both sides,
+# since the server would hold the partition's lock for the sake of a worker that is gone; and a worker that hangs loses its
+# session after SILENT_S, so what is idle says something every PING_S.
+PING_S = 5.0
+SILENT_S = 20
 CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,
-    "keepalives_idle": 5,
+    "keepalives_idle": 4,
     "keepalives_interval": 2,
     "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "options": "-c synchronous_commit=on -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
-    " -c tcp_keepalives_count=3",
+    "tcp_user_timeout": 8_000,
+    "options": "-c synchronous_commit=on -c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    f" -c tcp_user_timeout=8000 -c idle_session_timeout={SILENT_S}s -c idle_in_transaction_session_timeout={SILENT_S}s",
 }
 
 
@@ -94,13 +99,29 @@ class Session(Reads, Protocol):
 
     async def commit(self, work: Work) -> Committed: ...
 
+    async def trial(self, work: Work) -> Committed:
+        """What commit() would do, rolled back."""
+
     async def flush_last(self, positions: Positions) -> None: ...
+
+    async def ping(self) -> None:
+        """Says that this session lives, where nothing else was said for PING_S."""
+
+
+class Member(Protocol):
+    """One session for the process; while it lasts the process is counted (storage/membership.py)."""
+
+    id: int
+
+    async def look(self) -> Standing: ...
 
 
 class Store(Protocol):
     """Where partitions are kept."""
 
     def session(self, partition: int) -> AbstractAsyncContextManager[Session]: ...
+
+    def member(self) -> AbstractAsyncContextManager[Member]: ...
 
 
 @contextlib.contextmanager
@@ -138,16 +159,22 @@ class PostgresReads:
 
 
 class PostgresSession(PostgresReads):
-    """A Session over a connection in autocommit mode."""
+    """A Session over a connection in autocommit mode. member: the number of the process that it is counted for."""
 
-    def __init__(self, connection: Connection, partition: int, *, trim_after_backup: bool = False) -> None:
+    def __init__(
+        self, connection: Connection, partition: int, *, trim_after_backup: bool = False, member: int | None = None
+    ) -> None:
         super().__init__(connection)
         self._partition = partition
         self._trim_after_backup = trim_after_backup
+        self._member = member
 
     async def lock(self) -> bool:
         with _told_apart():
-            return await load.lock_partition(self._connection, self._partition)
+            locked = await load.lock_partition(self._connection, self._partition)
+            if locked and self._member is not None:
+                await membership.join(self._connection, self._member)
+            return locked
 
     async def offset(self, stream: str) -> Offset:
         with _told_apart():
@@ -184,24 +211,58 @@ class PostgresSession(PostgresReads):
     async def commit(self, work: Work) -> Committed:
         return await commit.commit(self._connection, work)
 
+    async def trial(self, work: Work) -> Committed:
+        return await commit.commit(self._connection, work, trial=True)
+
     async def flush_last(self, positions: Positions) -> None:
         with _told_apart():
             await load.flush_last(self._connection, positions)
 
+    async def ping(self) -> None:
+        with _told_apart():
+            await self._connection.execute("SELECT 1")
+
+
+class PostgresMember:
+    """A Member over a connection in autocommit mode."""
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.id = number
+        self._connection = connection
+
+    async def look(self) -> Standing:
+        with _told_apart():
+            return await membership.look(self._connection)
+
 
 class PostgresStore:
-    """The Store of a conninfo string: one connection a session. trim_after_backup: LEZGATE_TRIM_AFTER is `backup`."""
+    """The Store of a conninfo string and of one process: one connection a session."""
 
     def __init__(self, database: str, *, trim_after_backup: bool = False) -> None:
         self._database = database
         self._trim_after_backup = trim_after_backup
+        self._member = secrets.randbelow(2**31)
 
     @contextlib.asynccontextmanager
     async def session(self, partition: int) -> AsyncIterator[Session]:
-        name = f"lezgate-worker-{partition}"
+        connection = await self._connect(f"lezgate-worker-{partition}")
+        try:
+            yield PostgresSession(connection, partition, trim_after_backup=self._trim_after_backup, member=self._member)
+        finally:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def member(self) -> AsyncIterator[Member]:
+        connection = await self._connect("lezgate-worker")
+        try:
+            with _told_apart():
+                await membership.join(connection, self._member)
+            yield PostgresMember(connection, self._member)
+        finally:
+            await connection.close()
+
+    async def _connect(self, name: str) -> Connection:
         with _told_apart():
-            connection = await psycopg.AsyncConnection.connect(
+            return await psycopg.AsyncConnection.connect(
                 self._database, autocommit=True, application_name=name, **CONNECTION
             )
-        async with connection:
-            yield PostgresSession(connection, partition, trim_after_backup=self._trim_after_backup)

@@ -297,6 +297,12 @@ class Session:
     async def flush_last(self, positions: Positions) -> None:
         await self._value(len, positions)
 
+    async def ping(self) -> None:
+        await self._value(lambda: None)
+
+    async def trial(self, work: Work) -> Committed:
+        raise NotImplementedError("nothing is parked here")
+
     async def rules_since(self, epoch: int) -> Changes:
         raise NotImplementedError("see Rules")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 DRAIN_S = 1200.0
 """Within so long after the last fault everything must be stored."""
 QUIET_S = 5.0
-OURS = {"partition failed", "a job of the edge failed; ending | 接入进程内部任务失败，进程退出"}
+OURS = {
+    "partition failed",
+    "batch failed",
+    "message not recalled",
+    "a job of the edge failed; ending | 接入进程内部任务失败，进程退出",
+}
 """What the code under test logs where it caught its own fault."""
 
 
@@ -231,10 +237,11 @@ class Simulation:
 
 @contextmanager
 def _seeded(weather: Weather) -> Iterator[None]:
-    """Random names are the seed's, too; and history is read in small pages, as if it were long."""
+    """Random names and pauses are the seed's, too; and history is read in small pages, as if it were long."""
     names = mock.patch.object(secrets, "token_hex", lambda n: weather.random.randbytes(n).hex())
+    jitter = mock.patch.object(random, "uniform", weather.random.uniform)
     pages = mock.patch.object(rejudging, "FIRST_PAGE", weather.random.choice([3, 250]))
-    with names, pages:
+    with names, jitter, pages:
         yield
 
 
