@@ -50,7 +50,6 @@ class _Client(Client):
         for answer in list(self._resp_map.values()):
             if not answer.done():
                 answer.set_exception(nats.errors.StaleConnectionError())
-                answer.exception()  # nobody may be waiting any more: that is no news
                 answer.exception()  # heard of, also where the request itself was not sent and nobody waits
 
 

@@ -28,8 +28,8 @@ async def sweep(hub: Hub) -> None:
         if not hub.paused:
             close_overdue(hub, time.monotonic())
             budget.enforce()
-            hub.assemblies.sweep(time.time_ns() // 1000)
-            hub.rivals.sweep(time.time_ns() // 1000)
+            hub.assemblies.sweep(hub.now())
+            hub.rivals.sweep(hub.now())
 
 
 def close_overdue(hub: Hub, now: float) -> None:

@@ -19,10 +19,12 @@ import numpy as np
 import structlog
 
 from columns.outcome import Outcome
+from columns.positions import Quality, Source
 from gateway.edge.acknowledge import Writer
 from gateway.edge.appender import Appender
 from gateway.edge.assemblies import Assemblies
 from gateway.edge.conversation import Talk
+from gateway.edge.fleet_clock import FleetClock
 from gateway.edge.patience import Patience
 from gateway.edge.rejected import Rejected
 from gateway.edge.rivals import Rivals
@@ -43,12 +45,21 @@ if TYPE_CHECKING:
     from gateway.edge.part import Part
     from gateway.edge.registry import Registry
     from gateway.edge.sessions import Sessions
+    from gateway.edge.telemetry import Senders
     from gateway.log import Log
+    from protocols.contract import Intake
+    from protocols.jt808.header import Packets
     from storage.blobs import Blobs
 
 FLUSH_BYTES = 512 * 1024  # a linger that brings more is not waited for: columns are already long
 PAUSE_BYTES = 64 * 1024 * 1024  # about 250,000 reports: minutes of a city while the log is away
+_NO_CLOCK = Quality.BAD_TIME | Quality.NOT_FIXED  # such a report's time is not GNSS time
 log = structlog.get_logger()
+
+
+def _steady() -> int:
+    """A clock that never jumps, and that a suspended machine does not stop, in us."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 class Hub:
@@ -67,6 +78,8 @@ class Hub:
         self.sessions = sessions
         self.partitions = partitions
         self.linger_s = linger_s
+        self.clock = FleetClock()
+        self.counts: Counter[str] = Counter()
         self.tracer = Tracer(self)
         self.writer = Writer(self)
         self.rejects = Rejected(self)
@@ -77,7 +90,6 @@ class Hub:
         self.assemblies = Assemblies(self)
         self.uploads = Uploads(self, blobs, keep)
         self.appender = Appender(log, partitions, self._stored, ended)
-        self.counts: Counter[str] = Counter()
         self.latency = Histogram()
         """Of every report, from the read of its linger to the writing of its acknowledgement; up to a linger before that it
         lay in the socket."""
@@ -158,7 +170,7 @@ class Hub:
     def take(self, hosts: NDArray[np.int64], chunks: list[bytes]) -> None:
         """Everything that one linger brought. hosts: int64, the own slot of each chunk's connection."""
         now = time.monotonic()
-        received = time.time_ns() // 1000
+        received = self.now()
         self.appender.begun = now
         intake = read(chunks, received)
         if self.tracer.following:
@@ -171,6 +183,10 @@ class Hub:
             sessions.heard[slots] = now
         self.rejects.pardon(hosts[packets.chunk])
         before = self.telemetry.senders(packets, intake.telemetry, slots)
+        if len(intake.positions) and self._another_time(intake, before):
+            received = self.now()
+            intake = read(chunks, received)
+            packets = intake.packets
         talk = Talk(self, received)
         if len(intake.conversation):
             talk.converse(intake, hosts)
@@ -182,6 +198,33 @@ class Hub:
         talk.finish()
         if not self.paused and self.appender.pending > PAUSE_BYTES:
             self._pause()
+
+    def now(self) -> int:
+        """int64 us UTC, as the fleet believes it: not the server's clock where that has jumped."""
+        before = self.clock.jumps
+        now = self.clock.now(time.time_ns() // 1000, _steady())
+        self._tell_time(before)
+        return now
+
+    def _another_time(self, intake: Intake[Packets], senders: Senders) -> bool:
+        """Shows the clock some live reports now and then, and where they claim the future; whether they changed its mind."""
+        rows, clock, steady = intake.positions, self.clock, _steady()
+        if not clock.due(steady) and not (rows.quality & Quality.FUTURE).any():
+            return False
+        live = (rows.source == Source.LIVE) & ((rows.quality & _NO_CLOCK) == 0)
+        packet = np.searchsorted(intake.telemetry, rows.packet)
+        live &= senders.known[packet]
+        before = clock.jumps
+        changed = clock.note(senders.device[packet[live]], rows.time[live], time.time_ns() // 1000, steady)
+        self._tell_time(before)
+        return changed
+
+    def _tell_time(self, before: int) -> None:
+        if self.clock.jumps == before:
+            return
+        self.counts["clock_jumped"] += 1
+        log.warning("the server's clock has jumped | 服务器时钟发生跳变", believed=self.clock.reason is None,
+                    why=self.clock.reason)  # fmt: skip
 
     def _stored(self, part: Part) -> None:
         """The log has it on disk: now, and only now, the terminals may forget it."""

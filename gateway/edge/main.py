@@ -204,6 +204,8 @@ class Edge:
             ),
             "registry_version": self.registry.version,
             "counts": dict(hub.counts),
+            "warning": hub.clock.reason,
+            "clock_ahead_s": hub.clock.ahead / 1e6,
             **({"connected": self.mqtt.connected} if self.mqtt is not None else {}),
         }
 

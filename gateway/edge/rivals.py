@@ -6,7 +6,6 @@ that: {"boot", "devices", "swapped"}. So a terminal that changes edges has one s
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class Rivals:
         said = orjson.loads(message.data)
         if said["boot"] == self._hub.appender.boot:
             return
-        now = time.time_ns() // 1000
+        now = self._hub.now()
         lost = [identity for device in said["devices"] if (identity := self._yield(device, now)) is not None]
         if lost:
             self.tell([], lost)
@@ -96,7 +95,7 @@ class Rivals:
 
     def _held(self) -> set[str]:
         """Who is in quarantine now, by the registry."""
-        now = time.time_ns() // 1000
+        now = self._hub.now()
         return {identity for identity, until in self._hub.registry.quarantined.items() if until > now}
 
     def _mark(self, identity: str, *, disputed: bool) -> None:

@@ -27,7 +27,9 @@ bodies = st.one_of(st.tuples(st.just(0x0200), locations()), st.tuples(st.just(0x
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder for benches; and the hub's clock stands, for the receive time is in some rows."""
-    clock = SimpleNamespace(monotonic=lambda: 1000.0, time_ns=lambda: NOW * 1000)
+    clock = SimpleNamespace(
+        monotonic=lambda: 1000.0, time_ns=lambda: NOW * 1000, clock_gettime_ns=lambda _: 0, CLOCK_BOOTTIME=0
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hub_module, "time", clock)
         yield tmp_path_factory.mktemp("lanes")

@@ -240,6 +240,7 @@ def virtual(loop: VirtualLoop) -> Iterator[None]:
     clocks = {
         "monotonic": loop.time, "perf_counter": loop.time, "time_ns": lambda: loop.now_us() * 1000,
         "time": lambda: loop.now_us() / SECOND,
+        "clock_gettime_ns": lambda _: int(loop.time() * 1e9),
     }  # fmt: skip
     with mock.patch.multiple(time, **clocks):
         asyncio.set_event_loop(None)
