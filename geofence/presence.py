@@ -19,7 +19,7 @@ import numpy as np
 from columns.positions import Source
 from geofence.grades import ranks
 from geofence.jumps import NEVER, follow, shifted
-from geofence.state import COLUMNS, Delta, SnapshotError, State
+from geofence.state import COLUMNS, PRIOR, UNKNOWN, Delta, SnapshotError, State
 from geofence.trail import Pace, Passed, Place, trail_of, walk_on
 from geofence.walking import Fix, Previous
 
@@ -130,6 +130,8 @@ class _Batch:
         self.here = np.empty(0, np.int64)
         self.jumped = np.empty(0, bool)
         self.gap = np.empty(0, np.int64)
+        self.passed_over: NDArray[np.bool_] | None = None
+        """Terminals (groups) of which late rows were passed over."""
 
     def put_aside_late(self) -> tuple[NDArray[np.int64], int]:
         """Terminals (groups) whose rows go back in time: those that may change something, and how many rows can't.
@@ -146,6 +148,7 @@ class _Batch:
         g = rows.group[suspect]
         loud = np.zeros(len(self.slots), bool)
         loud[g[~self._quiet(suspect)]] = True
+        self.passed_over = disordered & ~loud
         # Of a quiet terminal its latest row is kept, where that is later than what was known or stands in its place.
         keep = ~disordered[rows.group]
         calm = suspect[~loud[g]]
@@ -215,6 +218,7 @@ class _Batch:
         changed, at = np.unique(g[restless], return_index=True)
         now = self._now()
         places = self._places(changed, restless[at], now) if len(changed) else []
+        self._step_prior(ends, begins[ends], now)
         for name, column in now.items():
             c[name][here] = column[ends]
         if not len(changed):
@@ -236,13 +240,21 @@ class _Batch:
                 found += changes
                 before = Previous(fix.time, fix.set_id)
             known = self.state.trails.get(slot)
-            if known is not None and place is not None and known.end.time == place.time:
+            if known is not None and place is not None and known.ends_with(place.time, place.fingerprint):
                 walked[k] = pace.track, known.extended(passed)
             else:
                 walked[k] = pace.track, trail_of(place, passed)
             for name in Pace._fields[1:]:
                 c[name][k] = getattr(pace, name)
         return found, walked
+
+    def _step_prior(self, ends: NDArray[np.bool_], only: NDArray[np.bool_], now: dict[str, NDArray[Any]]) -> None:
+        """The fix before each terminal's last; only: where the batch has one row of it. Rows passed over may lie between."""
+        c, here, before = self.columns, self.here, np.flatnonzero(ends) - 1
+        for name, prior in zip(Place._fields, PRIOR, strict=True):
+            c[prior][here] = np.where(only, c[name][here], now[name][before])
+        if self.passed_over is not None:
+            c["prior_time"][self.passed_over] = UNKNOWN
 
     def _now(self) -> dict[str, NDArray[Any]]:
         """What every row makes of its terminal's columns."""

@@ -18,7 +18,7 @@ from geofence.late import Rejudged, next_group, same
 from geofence.presence import is_late
 from geofence.presences import Presence
 from geofence.state import State
-from geofence.trail import Pace, Passed, Place, first_pace, trail_of, walk_on
+from geofence.trail import NO_GRADE, Passed, first_pace, trail_of, walk_on
 from geofence.walking import Fix, Previous
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from columns.positions import Positions
     from geofence.presences import Change
     from geofence.ruleset import Ruleset
-    from geofence.trail import Trail
+    from geofence.trail import Pace, Place, Trail
 
 
 def retrace(state: State, rules: Ruleset, positions: Positions, devices: NDArray[np.int64]) -> dict[int, Rejudged]:
@@ -38,7 +38,7 @@ def retrace(state: State, rules: Ruleset, positions: Positions, devices: NDArray
     trails = {
         device: (slot, trail)
         for device, slot in zip(devices.tolist(), slots.tolist(), strict=True)
-        if slot >= 0 and (trail := state.trails.get(slot)) is not None and trail.end.time == state.time_of(slot)
+        if slot >= 0 and (trail := state.trail_of(slot)) is not None
     }
     if not trails:
         return {}
@@ -46,8 +46,7 @@ def retrace(state: State, rules: Ruleset, positions: Positions, devices: NDArray
     fixes = _fixes(rules, positions, np.flatnonzero(positions.good & np.isin(positions.device, wanted)))
     found = {}
     for device, (slot, trail) in trails.items():
-        pace = Pace(state.track(slot), *state.pace_of(slot))
-        retracing = _Retracing(device, trail, pace, rules)
+        retracing = _Retracing(device, trail, state.pace_of(slot), rules)
         if retracing.take(fixes[device]):
             found[device] = retracing.result()
     return found
@@ -107,6 +106,8 @@ class _Retracing:
             elif i == 0 and (first := self._before) is not None and fix.time <= first.time:
                 if fix.time == first.time and fix.fingerprint >= first.fingerprint:
                     continue
+                return None
+            elif i < len(self._passed) and self._passed[i].fix.grade == NO_GRADE:
                 return None
             else:
                 pace = self._passed[i].pace if i < len(self._passed) else self._pace

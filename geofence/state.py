@@ -8,6 +8,7 @@
     settled           the set at which another fix changes nothing but times, -1 where there is none
     until, lost, best ... before this device time, no longer after the last one, with a grade no higher
     since             the fix since which it has been settled so: a late fix after it changes nothing either
+    prior_...         the good fix before the last one; prior_time NEVER: there is none, UNKNOWN: it is not known
     tracks            the terminals that have a stay, by slot
     trails            the last fixes of terminals that were not settled, by slot; a new owner begins without any
 
@@ -31,7 +32,7 @@ from geofence.jumps import NEVER
 from geofence.lookup.zonesets import NOWHERE
 from geofence.presences import Cause, End, Presence
 from geofence.stays import Stay
-from geofence.trail import MOST_TRAILS, NO_SET, Pace
+from geofence.trail import MOST_TRAILS, NO_SET, Pace, Passed, Place, Trail
 from geofence.walking import NO_TRACK, Previous, Track
 
 if TYPE_CHECKING:
@@ -41,15 +42,18 @@ if TYPE_CHECKING:
 
     from columns.positions import Positions
     from geofence.ruleset import Ruleset
-    from geofence.trail import Trail
 
 _MAGIC = b"LZS1"
 _VERSION = 4
 _PREFIX = struct.Struct("<4sII")  # magic, CRC-32 of the rest, length of the header
 COLUMNS = {
     "time": "<i8", "lon": "<f8", "lat": "<f8", "fingerprint": "<i8", "heard": "<i8", "set_id": "<i4", "settled": "<i4", "until": "<i8", "lost": "<i8", "best": "<u1", "since": "<i8",
+    "prior_time": "<i8", "prior_set_id": "<i4", "prior_lon": "<f8", "prior_lat": "<f8", "prior_fingerprint": "<i8",
 }  # fmt: skip
-_ABSENT = {"time": NEVER, "until": FOREVER, "lost": FOREVER, "best": WORKING, "since": NEVER}
+PRIOR = tuple(name for name in COLUMNS if name.startswith("prior_"))
+UNKNOWN = NEVER + 1
+"""As prior_time: there may be a fix before the last, and it is not known."""
+_ABSENT = {"time": NEVER, "prior_time": NEVER, "until": FOREVER, "lost": FOREVER, "best": WORKING, "since": NEVER}
 _SAVED = ("device", "time", "lon", "lat", "fingerprint", "heard", "since")
 
 
@@ -111,13 +115,21 @@ class State:
     def track(self, slot: int) -> Track:
         return self.tracks.get(slot, NO_TRACK)
 
-    def time_of(self, slot: int) -> int:
-        """The time of a terminal's last fix."""
-        return int(self._columns["time"][slot])
+    def pace_of(self, slot: int) -> Pace:
+        """How the terminal is judged now."""
+        return Pace(self.track(slot), *(int(self._columns[name][slot]) for name in Pace._fields[1:]))
 
-    def pace_of(self, slot: int) -> tuple[int, ...]:
-        """What a trail.Pace has besides the track."""
-        return tuple(int(self._columns[name][slot]) for name in Pace._fields[1:])
+    def trail_of(self, slot: int) -> Trail | None:
+        """The terminal's last fixes: those that were kept, or of a settled one the last, whose grade is not known."""
+        c = self._columns
+        time, kept = int(c["time"][slot]), self.trails.get(slot)
+        if kept is not None and kept.ends_with(time, int(c["fingerprint"][slot])):
+            return kept
+        if time <= c["since"][slot] or c["prior_time"][slot] == UNKNOWN:
+            return None
+        before = None if c["prior_time"][slot] == NEVER else Place(*(c[name][slot].item() for name in PRIOR))
+        place = Place(*(c[name][slot].item() for name in Place._fields))
+        return Trail(before, (Passed(self.pace_of(slot), place.fix(int(c["heard"][slot])), ()),))
 
     @classmethod
     def of_one(cls, rules: Ruleset, device: int, pace: Pace, trail: Trail) -> State:
@@ -127,6 +139,9 @@ class State:
         state._add(np.array([device]))
         values = {"time": fix.time, "lon": fix.lon, "lat": fix.lat, "fingerprint": fix.fingerprint,
                   "heard": fix.received, "set_id": fix.set_id, **pace._asdict()}  # fmt: skip
+        before = trail.passed[-2].fix if len(trail.passed) > 1 else trail.before
+        prior = (NEVER, 0, 0.0, 0.0, 0) if before is None else [getattr(before, name) for name in Place._fields]
+        values |= dict(zip(PRIOR, prior, strict=True))
         for name, column in state._columns.items():
             column[0] = values[name]
         if pace.track.stays:
@@ -254,7 +269,7 @@ class State:
         # Of several values for one slot numpy keeps the last, which is the latest.
         for name, values in (("time", time), ("lon", lon), ("lat", lat), ("fingerprint", positions.fingerprint[rows])):
             c[name][slots] = values
-        c["since"][slots], c["heard"][slots] = time, positions.received[rows]
+        c["since"][slots], c["heard"][slots], c["prior_time"][slots] = time, positions.received[rows], UNKNOWN
         self._forget_rules()
 
     def replace_tracks(self, tracks: Mapping[int, Any]) -> None:
@@ -317,6 +332,7 @@ class State:
         }
         state._add(saved.pop("device"))
         state._columns.update(saved)
+        state._columns["prior_time"][:] = UNKNOWN
         state.tracks = {int(slot): _track_from_json(track) for slot, track in header["tracks"].items()}
         return state
 

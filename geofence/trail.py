@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_FIXES = 8  # an entry takes two, an exit two; a terminal that empties its memory goes back further, and seldom
 MOST_TRAILS = 20_000  # some 3 KB each; a city's terminals are near a border by the hundred
 NO_SET = -1
+NO_GRADE = -1
 
 
 class Pace(NamedTuple):
@@ -36,13 +37,20 @@ class Pace(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A terminal's fix before those of its trail."""
+    """A terminal's fix before those of its trail: as much as the fix after it needs to know."""
 
     time: int
     set_id: int
     lon: float
     lat: float
     fingerprint: int
+
+    def fix(self, received: int) -> Fix:
+        """As a fix that may be replaced, or followed by others, and that nothing may come before: it is not all known."""
+        return Fix(
+            self.time, self.set_id, self.lon, self.lat, received, 0, NO_GRADE, jump=False, late=False, news=False,
+            fingerprint=self.fingerprint,
+        )  # fmt: skip
 
 
 class Passed(NamedTuple):
@@ -63,6 +71,10 @@ class Trail:
     @property
     def end(self) -> Fix:
         return self.passed[-1].fix
+
+    def ends_with(self, time: int, fingerprint: int) -> bool:
+        """Whether its last fix is this one: a settled terminal's goes on without it, or gives way to another of its second."""
+        return self.end.time == time and self.end.fingerprint == fingerprint
 
     def extended(self, passed: list[Passed]) -> Trail:
         """With fixes that follow upon it, the last MOST_FIXES of all."""

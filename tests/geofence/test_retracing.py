@@ -99,3 +99,40 @@ def test_trails_are_bounded():
             worker.take(batch)
     assert len(worker.state.trails) == 5
     assert len(worker.state.tracks) == 12
+
+
+def test_a_border_that_is_crossed_within_a_second_needs_no_history():
+    """A settled terminal whose last fix gives way to another report of its second, on the other side of the border."""
+    retraced = rejudged = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = burst(seed, 40, 5)
+        there = np.repeat(rng.random(40) < 0.5, 5) ^ (rng.random(len(rows)) < 0.2)
+        lon, lat = at(np.where(there, 500, 1100) + rng.normal(0, 3, len(rows)), 500 + rng.normal(0, 3, len(rows)))
+        rows = rows.with_columns(lon=lon, lat=lat)
+        worker, whole = Worker(ruleset(zone(1, SQUARE))), Worker(ruleset(zone(1, SQUARE)))
+        for batch in in_batches(rows, range(0, len(rows), 3)):
+            worker.take(batch)
+        whole.take(rows)
+        assert shown(worker.database.presences.values()) == shown(whole.database.presences.values())
+        retraced, rejudged = retraced + worker.retraced, rejudged + worker.rejudged
+    assert retraced > 100
+    assert (
+        rejudged < retraced / 20
+    )  # where rows that change nothing were passed over, what is before the last is not known
+
+
+def test_a_trail_whose_end_gave_way_is_not_gone_on_with():
+    """A settled terminal's last fix that another report of its second replaces, unnoticed by the trail, ends no trail."""
+    lon, lat = at(np.array([100, 100, 100, 900]), np.full(4, 500))
+    time = START + np.array([0, 1, 2, 2]) * SECOND
+    rows = positions(
+        DEVICES[0], time, lon, lat, fingerprint=[1, 2, 50, 10], received=time + SECOND, status=np.full(4, 3)
+    )
+    worker = Worker(ruleset(zone(1, SQUARE)))
+    for batch in in_batches(rows, [3]):
+        worker.take(batch)
+    kept = worker.state.trails[0]
+    found = worker.state.trail_of(0)
+    assert kept.end.fingerprint == 50
+    assert found is None or (found.end.fingerprint, found.end.lon) == (10, float(lon[3]))
