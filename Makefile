@@ -59,6 +59,9 @@ kill: setup  # ROUNDS=200 of kill -9 under load, a table of them
 outage: setup
 	OUTAGE_S=$(or $(OUTAGE_S),30) $(BIN)/python -m pytest -s tests/gateway/test_log_outage.py
 
+outage: setup  # the database away for five minutes at 1,000 reports/s
+	OUTAGE_S=300 OUTAGE_RATE=1000 $(BIN)/python -m pytest -q tests/e2e/test_outage.py
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -43,6 +43,7 @@ ZONE = {
     }],
 }  # fmt: skip
 HEADER = "registration_number,terminal_phone,machine_type,registration_type,emission_stage,power_kw,energy,district\n"
+PHONES = "1380"
 OUTSIDE, INSIDE = 115.997, 116.004
 PLACES = (OUTSIDE, OUTSIDE, INSIDE, INSIDE, INSIDE, INSIDE, OUTSIDE, OUTSIDE, OUTSIDE)
 STEP_US, SECOND_US = 12_000_000, 1_000_000
@@ -149,7 +150,8 @@ class Fleet:
         self.stopping = False
         self.parked: queue.Queue[tuple[str, bool]] = queue.Queue()
         self.done: list[Trip] = []
-        self.acknowledged: set[tuple[str, int]] = set()
+        self.acknowledged: dict[tuple[str, int], float] = {}
+        """(phone, time of the fix in s): when it was, monotonic."""
         self.times: list[float] = []
         """When each acknowledgement came, monotonic."""
         self.longest_wait_s = 0.0
@@ -157,7 +159,7 @@ class Fleet:
         rows = []
         for n in range(machines):
             banned = n % 4 != 3
-            phone = f"1380{n:07d}"
+            phone = f"{PHONES}{n:07d}"
             rows.append(
                 f"{2 if banned else 4}-{n:08d},0{phone},excavator,machinery,{2 if banned else 4},120,diesel,371502\n"
             )
@@ -179,7 +181,7 @@ class Fleet:
         if self.times:  # before, terminals wait to be known
             self.longest_wait_s = max(self.longest_wait_s, now - first)
         self.times.append(now)
-        self.acknowledged |= {trip.key(n) for n in numbers}
+        self.acknowledged |= {trip.key(n): now for n in numbers}
 
     def wait(self, more: int, seconds: float = 60) -> None:
         """Until so many more acknowledgements have come."""
@@ -200,20 +202,28 @@ class Fleet:
             one.join(60)
         assert not self.driving, "a terminal waits for its acknowledgement"
 
+    def page_reasons(self) -> dict[str, str | None]:
+        """By phone, of machines that have an alarm."""
+        with psycopg.connect(database_url(load(None, self.gateway.environment), "owner")) as connection:
+            return dict(_Books(connection).alarms)
+
     def longest_gap_s(self, since: float) -> float:
         """Between two acknowledgements, whosever they are, from this moment on."""
         times = [since, *sorted(at for at in self.times if at >= since)]
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
-    def audit(self, seconds: float = 60) -> dict[str, object]:
-        """Raises AssertionError where something was lost, doubled or missed. The figures."""
+    def audit(self, seconds: float = 60, others: tuple[int, int] = (0, 0)) -> dict[str, object]:
+        """Raises AssertionError where something was lost, doubled or missed. The figures.
+
+        others: (acknowledged, sent) positions of other terminals, which reported each once.
+        """
         end = time.monotonic() + seconds
         with psycopg.connect(
             database_url(load(None, self.gateway.environment), "owner"), autocommit=True
         ) as connection:
             while True:  # the worker is a moment behind
                 books = _Books(connection)
-                troubles = self._troubles(books)
+                troubles = self._troubles(books, *others)
                 if not troubles or time.monotonic() > end:
                     break
                 time.sleep(0.3)
@@ -224,28 +234,25 @@ class Fleet:
             "longest wait s": round(self.longest_wait_s, 2),
         }  # fmt: skip
 
-    def _troubles(self, books: _Books) -> list[str]:
+    def _troubles(self, books: _Books, others_acknowledged: int, others_sent: int) -> list[str]:
         stored = set(books.rows)
-        lost = self.acknowledged - stored
+        lost = self.acknowledged.keys() - stored
         strange = stored - {trip.key(n) for trip in self.done for n in range(len(PLACES))}
         banned = {trip.phone for trip in self.done if trip.banned}
         pages = {phone for phone, reason in books.alarms if reason is not None}
-        law = books.stored + books.duplicate
+        raised = {phone for phone, _ in books.alarms}
+        counted = books.stored + books.duplicate
+        acknowledged = len(self.acknowledged) + self.repeated + others_acknowledged
+        sent = self.sent + others_sent
         checks = {
             f"{len(lost)} acknowledged reports lost: {sorted(lost)[:5]}": lost,
             f"{len(strange)} rows that nobody sent": strange,
             f"{len(books.rows) - len(stored)} reports stored twice": len(books.rows) != len(stored),
-            f"the counter of stored reports is {books.stored}, there are {len(books.rows)} rows": books.stored
-            != len(books.rows),
-            f"{len(self.acknowledged) + self.repeated} acknowledgements, {law} counted, {self.sent} sent": not len(
-                self.acknowledged
-            )
-            + self.repeated
-            <= law
-            <= self.sent,
+            f"the counter of stored reports is {books.stored}, there are {books.all_rows} rows": books.stored
+            != books.all_rows,
+            f"{acknowledged} acknowledgements, {counted} counted, {sent} sent": not acknowledged <= counted <= sent,
             f"quarantined {books.quarantined}, rejected {books.rejected}": books.quarantined or books.rejected,
-            f"alarms missed: {sorted(banned - {phone for phone, _ in books.alarms})[:5]}": banned
-            - {phone for phone, _ in books.alarms},
+            f"alarms missed: {sorted(banned - raised)[:5]}": banned - raised,
             f"{len(books.alarms)} alarms of {len(banned)} visits": len(books.alarms) != len(banned),
             f"not paged: {sorted(banned - pages)[:5]}": banned - pages,
             f"{books.open} alarms of machines that have left are open": books.open,
@@ -255,7 +262,7 @@ class Fleet:
 
 
 class _Books:
-    """What the database says now."""
+    """What the database says now, of the fleet's terminals; the counters are of all."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         def rows(query: str) -> list[tuple]:
@@ -265,11 +272,14 @@ class _Books:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self.rows = [(phone, int(at)) for phone, at in rows(
                 "SELECT t.phone, extract(epoch FROM p.time)::bigint FROM position p JOIN terminal t ON t.device = p.terminal"
+                f" WHERE t.phone LIKE '{PHONES}%'"
             )]  # fmt: skip
-            self.alarms = rows(
-                "SELECT t.phone, a.page_reason FROM alarm a JOIN terminal t USING (device) WHERE a.kind = 'zone_entry'"
+            self.all_rows = rows("SELECT count(*) FROM position")[0][0]
+            of_ours = (
+                f"FROM alarm a JOIN terminal t USING (device) WHERE a.kind = 'zone_entry' AND t.phone LIKE '{PHONES}%'"
             )
-            self.open = rows("SELECT count(*) FROM alarm WHERE exited_at IS NULL")[0][0]
+            self.alarms = rows(f"SELECT t.phone, a.page_reason {of_ours}")
+            self.open = rows(f"SELECT count(*) {of_ours} AND exited_at IS NULL")[0][0]
             self.told_twice = rows(
                 "SELECT count(*) FROM (SELECT 1 FROM event WHERE kind = 'alarm' GROUP BY data HAVING count(*) > 1) AS twice"
             )[0][0]
