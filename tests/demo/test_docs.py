@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import capacity
 from gateway.cli import COMMANDS
 from gateway.config import PREFIX, Settings
 
@@ -78,3 +79,20 @@ def test_links_lead_somewhere(name) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(("name", "table"), [("costs", capacity.costs()), ("fleets", capacity.fleets())])
+def test_the_page_on_scaling_shows_its_arithmetic(name, table) -> None:
+    """Costs that were measured anew change every row that follows from them: python -m benchmarks.capacity."""
+    shown = re.search(
+        f"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", (ROOT / "docs" / "scaling.md").read_text(), re.DOTALL
+    )
+    assert shown is not None
+    assert shown[1].splitlines() == table
+
+
+@pytest.mark.parametrize("name", ["operations.md", "scaling.md"])
+def test_pages_for_operators_begin_in_chinese_too(name) -> None:
+    """A paragraph that says what the page holds."""
+    head = (ROOT / "docs" / name).read_text(encoding="utf-8")[:200]
+    assert "**中文摘要**" in head
