@@ -14,7 +14,7 @@ import uvicorn
 from admin_api.app import create_app
 from gateway.health import Health
 from gateway.nats_connection import connect
-from gateway.nodes import database_url, nats_url
+from gateway.nodes import database_url, nats_url, postgres
 from gateway.registry_feed import RegistryFeed
 from storage.blobs import open_store
 
@@ -37,7 +37,8 @@ class Server(uvicorn.Server):
 async def run(settings: Settings, *, demo: bool) -> None:
     """Runs until SIGTERM or SIGINT (uvicorn's own handlers), or until the part that needs the log fails."""
     conninfo = database_url(settings, "api")
-    health = Health(("edge", "worker", "mqtt") if settings.mqtt_url else ("edge", "worker"))
+    embedded = None if settings.database_url else postgres(settings).cluster
+    health = Health(("edge", "worker", "mqtt") if settings.mqtt_url else ("edge", "worker"), embedded)
     blobs = open_store(settings.blobs)
     app = create_app(conninfo, public_url=settings.base_url, demo=demo, health=health, blobs=blobs)
     config = uvicorn.Config(

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 import orjson
 
+from gateway.disk_floor import MIB, DiskFloor
 from gateway.log_watch import LogWatch
 from gateway.logs import cut_contents
+from storage.errors import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 AT_FIRST_S, FIRST_S = 0.2, 10.0  # who starts, or starts again, is awaited
 STALE_S = 5.0
+DATABASE_NEEDS = 20 * MIB  # a segment of its log has 16 MiB: without room for one PostgreSQL ends, and does not start
 _STARTED = time.time()
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _NO_LOG = (
@@ -62,7 +66,9 @@ async def report(client: Client, role: str, status: Callable[[], dict[str, Any]]
 class Health:
     """What the api knows of the others, from their last words. ``roles``: those without which it is not ready."""
 
-    def __init__(self, roles: tuple[str, ...] = ("edge", "worker")) -> None:
+    def __init__(self, roles: tuple[str, ...] = ("edge", "worker"), database: Path | None = None) -> None:
+        """database: where the embedded PostgreSQL keeps its data, if there is one."""
+        self._database = None if database is None else DiskFloor(database, DATABASE_NEEDS)
         self._client: Client | None = None
         self._roles = roles
         self._heard: dict[tuple[str, str, int], tuple[float, dict[str, Any]]] = {}
@@ -105,6 +111,8 @@ class Health:
         statuses = self.statuses()
         reasons = [f"{role}: {_both_ways(status['reason'])}" for role, status in statuses if not status["ready"]]
         reasons += [_none_runs(role) for role in self._roles if role not in {role for role, _ in statuses}]
+        if self._database is not None and self._database.reason() is not None:
+            reasons.append(f"database: {FULL}")
         return reasons + [
             f"worker: nobody owns partition {partition} of the log | 日志分区 {partition} 没有处理进程负责"
             for partition in _unowned([status for role, status in statuses if role == "worker"])

@@ -73,7 +73,7 @@ async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, trial: bool 
         await _abandon(conn)
         if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
             raise RefusedError(str(error)) from error
-        raise UnavailableError(str(error), known=not committing) from error
+        raise UnavailableError.of(error, known=not committing) from error
     except BaseException:
         await _abandon(conn)
         raise

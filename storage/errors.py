@@ -9,6 +9,13 @@ CommitError
 
 from __future__ import annotations
 
+from psycopg import Error, errors
+
+FULL = (
+    "the database's disk is full: free space there, and it goes on by itself; terminals are still acknowledged"
+    " | 数据库所在磁盘已满：请释放磁盘空间，随后自动恢复；终端仍可正常应答"
+)
+
 
 class CommitError(Exception):
     """One of the below."""
@@ -46,3 +53,7 @@ class UnavailableError(CommitError):
     def __init__(self, reason: str, *, known: bool) -> None:
         self.known = known
         super().__init__(reason)
+
+    @classmethod
+    def of(cls, error: Error, *, known: bool) -> UnavailableError:
+        return cls(FULL if isinstance(error, errors.DiskFull) else str(error).strip(), known=known)

@@ -132,7 +132,7 @@ def _told_apart() -> Iterator[None]:
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise RefusedError(str(error).strip()) from error
     except psycopg.Error as error:
-        raise UnavailableError(str(error).strip(), known=True) from error
+        raise UnavailableError.of(error, known=True) from error
 
 
 class PostgresReads:
