@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill soak fuzz simulate kill outage lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill soak fuzz simulate kill log-outage outage lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -56,7 +56,7 @@ simulate: setup
 kill: setup  # ROUNDS=200 of kill -9 under load, a table of them
 	KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/e2e/test_kill.py
 
-outage: setup
+log-outage: setup  # nats-server away for OUTAGE_S=30 seconds, and a cluster whose leader dies
 	OUTAGE_S=$(or $(OUTAGE_S),30) $(BIN)/python -m pytest -s tests/gateway/test_log_outage.py
 
 outage: setup  # the database away for five minutes at 1,000 reports/s

@@ -1,5 +1,5 @@
 """The log's server goes away, or the leader of a cluster does, under load, on real servers: an edge's hub, appender and log on
-one side, readers on the other. `make outage` leaves the server away for longer."""
+one side, readers on the other. `make log-outage` leaves the server away for longer."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ async def test_the_server_is_away(edge_bench, monkeypatch, server):
 )  # nats-py forgets a socket that says nothing
 @pytest.mark.parametrize("fault", [
     "kill",
-    pytest.param("freeze", marks=pytest.mark.skipif("OUTAGE_S" not in os.environ, reason="run by make outage: 20 s more")),
+    pytest.param("freeze", marks=pytest.mark.skipif("OUTAGE_S" not in os.environ, reason="run by make log-outage: 20 s more")),
 ])  # fmt: skip
 async def test_the_leader_of_a_cluster_is_lost(edge_bench, monkeypatch, nats_cluster, fault):
     """Killed in the middle of a publish, or hanging with its connections open: another is elected, and all goes on."""
