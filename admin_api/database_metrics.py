@@ -26,6 +26,8 @@ async def read(connection: Connection) -> dict[str, Any]:
         "terminals": {row["state"]: row["n"] for row in await health.terminals_by_state(connection)},
         "enrolment": await health.enrolment(connection),
         "dead_letters": {row["reason"]: row["n"] for row in await health.dead_letters_by_reason(connection)},
+        "dropped": {row["kind"]: row["dropped"] for row in await health.dropped_by_kind(connection)},
+        "backup": await health.last_backup(connection),
         "epoch": await health.rules_epoch(connection),
     }
 
@@ -72,8 +74,20 @@ def families(known: dict[str, Any] | None) -> list[Family]:
         Family(
             "lezgate_dead_letters",
             "gauge",
-            "What could not be read and is kept, by reason.",
+            "What could not be read or taken, is kept, and was not replayed yet, by reason.",
             [Sample({"reason": reason}, n) for reason, n in sorted(known.get("dead_letters", {}).items())],
+        ),
+        Family(
+            "lezgate_retention_dropped_total",
+            "counter",
+            "Rows that were dropped for their age, by kind.",
+            [Sample({"kind": kind}, n) for kind, n in sorted(known.get("dropped", {}).items())],
+        ),
+        Family(
+            "lezgate_last_backup_time_seconds",
+            "gauge",
+            "When the newest verified backup was taken, Unix time.",
+            [Sample({}, known["backup"])] if known.get("backup") is not None else [],
         ),
         Family(
             "lezgate_rules_epoch",

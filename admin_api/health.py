@@ -46,9 +46,12 @@ async def readyz(state: Here) -> Json:
     reasons = [reason for reason in [await database_reason(state)] if reason]
     if not reasons and not state.broadcaster.works:
         reasons.append("events: the live stream does not read the database yet | 实时事件尚未就绪，正在重试")
+    warnings: list[str] = []
     if state.options.health is not None:
         reasons += state.options.health.reasons()
-    return Json({"status": "unready" if reasons else "ok", "reasons": reasons}, 503 if reasons else 200)
+        warnings = state.options.health.warnings()
+    answer = {"status": "unready" if reasons else "ok", "reasons": reasons, "warnings": warnings}
+    return Json(answer, 503 if reasons else 200)
 
 
 @router.get("/metrics")

@@ -34,8 +34,10 @@ _FIGURES = (
     ("disk_floor_bytes", "lezgate_log_disk_floor_bytes", "gauge", "What edges leave free there: below it they append nothing."),
     ("appended_batches", "lezgate_appended_batches_total", "counter", "Batches that this edge put on the log's disk."),
     ("appended_rows", "lezgate_appended_positions_total", "counter", "Positions in them."),
+    ("clock_ahead_s", "lezgate_clock_ahead_seconds", "gauge", "How far this server's clock is ahead of its fleet's; 0: they agree."),
     ("registry_version", "lezgate_registry_version", "gauge", "Version of the registry that this edge admits terminals by."),
     ("connected", "lezgate_broker_connected", "gauge", "1 while the MQTT broker's topics are read."),
+    ("workers", "lezgate_workers", "gauge", "Workers among which this one shares the partitions."),
     ("rules_epoch", "lezgate_worker_rules_epoch", "gauge", "Epoch of zones, rules and machines that this worker decides by."),
 )  # fmt: skip
 _HISTOGRAMS = (
@@ -57,11 +59,17 @@ _EVENTS = (
     ("queries", "lezgate_queries_total", "Position queries (0x8201) of a worker, by what became of them."),
 )
 _OF_OWNERS = (
-    ("lag_s", "lezgate_lag_seconds", "Age of the newest report that is stored, where more wait: how late alarms are."),
+    ("lag_s", "lezgate_lag_seconds", "How late what is stored now is, and its alarms; it grows while nothing is."),
 )
 _OF_PARTITIONS = (
     ("commits", "lezgate_commits_total", "counter", "Transactions of this worker."),
     ("rows", "lezgate_committed_positions_total", "counter", "Positions in them."),
+    (
+        "parked",
+        "lezgate_parked_total",
+        "counter",
+        "What could not be taken and was put aside, so that the partition goes on.",
+    ),
 )
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 

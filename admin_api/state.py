@@ -29,6 +29,9 @@ class Health(Protocol):
     def reasons(self) -> list[str]:
         """Why the gateway is not ready; empty when it is."""
 
+    def warnings(self) -> list[str]:
+        """What is wrong and keeps nobody from being served."""
+
     def statuses(self) -> list[tuple[str, dict[str, Any]]]:
         """Role and status of every process that was heard lately."""
 

@@ -102,6 +102,11 @@ class Health:
         """What LogWatch last saw of the log; None where that is too long ago."""
         return self._watch.seen
 
+    def warnings(self) -> list[str]:
+        """What is wrong and keeps nobody from being served, such as a server's clock."""
+        told = [(role, status.get("host", ""), status.get("warning")) for role, status in self.statuses()]
+        return sorted({f"{role} {host}: {cut_contents(warning)}" for role, host, warning in told if warning})
+
     def reasons(self) -> list[str]:
         """Why the gateway is not ready; empty when it is."""
         if self._client is None or not self._client.is_connected:

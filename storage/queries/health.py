@@ -38,7 +38,20 @@ async def enrolment(connection: AsyncConnection[DictRow]) -> dict[str, int]:
 
 
 async def dead_letters_by_reason(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
-    return await (await connection.execute("SELECT reason, count(*) AS n FROM dead_letter GROUP BY reason")).fetchall()
+    """Those that nobody has replayed."""
+    query = "SELECT reason, count(*) AS n FROM dead_letter WHERE replayed_at IS NULL GROUP BY reason"
+    return await (await connection.execute(query)).fetchall()
+
+
+async def dropped_by_kind(connection: AsyncConnection[DictRow]) -> list[dict[str, Any]]:
+    """Rows that were dropped for their age so far."""
+    return await (await connection.execute("SELECT kind, dropped FROM retention")).fetchall()
+
+
+async def last_backup(connection: AsyncConnection[DictRow]) -> float | None:
+    """When the newest verified backup was taken, Unix time."""
+    row = await (await connection.execute("SELECT extract(epoch FROM max(taken_at)) AS at FROM backup")).fetchone()
+    return float(row["at"]) if row and row["at"] is not None else None
 
 
 async def rules_epoch(connection: AsyncConnection[DictRow]) -> int | None:

@@ -31,12 +31,12 @@ class Hall(SimpleNamespace):
         edge = {
             "pid": 7, "host": "a", "ready": True, "connections": 3, "paused": False, "pending_bytes": 0,
             "appended_batches": 5, "counts": {"checksum": 2, "13700001234 is not a name": 1},
-            "ack_latency": ack.to_json(), "nats_reconnects": 1, "resident_bytes": 1000,
+            "ack_latency": ack.to_json(), "nats_reconnects": 1, "clock_ahead_s": -90.5, "resident_bytes": 1000,
         }  # fmt: skip
         worker = {
             "pid": 8, "host": "b", "ready": False,
             "partitions": {
-                "0": {"owned": True, "lag_s": 0.5, "commits": 4, "rows": 40},
+                "0": {"owned": True, "lag_s": 0.5, "commits": 4, "rows": 40, "parked": 1},
                 "1": {"owned": False, "lag_s": 9.0, "commits": 0, "rows": 0},
             },
         }  # fmt: skip
@@ -47,7 +47,11 @@ class Hall(SimpleNamespace):
         }  # fmt: skip
         self.told = list(reasons)
         super().__init__(
-            reasons=lambda: self.told, statuses=lambda: said, own=lambda: {"pid": 1, "host": "c"}, log=lambda: log
+            reasons=lambda: self.told,
+            statuses=lambda: said,
+            own=lambda: {"pid": 1, "host": "c"},
+            log=lambda: log,
+            warnings=lambda: ["edge a: the server's clock is ahead | 服务器时钟偏快"],
         )
 
 
@@ -82,7 +86,8 @@ async def test_readiness(api_database):
             ready = await client.get("/readyz")
             if ready.status_code == 200:
                 break
-        assert ready.json() == {"status": "ok", "reasons": []}
+        clock = "edge a: the server's clock is ahead | 服务器时钟偏快"
+        assert ready.json() == {"status": "ok", "reasons": [], "warnings": [clock]}
         hall.told.append("log: not connected | 日志服务未连接")
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["reasons"]) == (503, ["log: not connected | 日志服务未连接"])
@@ -113,6 +118,8 @@ async def test_the_figures_of_the_database(facts, api_database):
     assert value(found, "lezgate_enrolment_dropped", "_total") == 0
     assert value(found, "lezgate_dead_letters", reason="body") == 1
     assert value(found, "lezgate_rules_epoch") >= 1
+    assert value(found, "lezgate_retention_dropped", "_total", kind="position") == 0
+    assert found["lezgate_last_backup_time_seconds"].samples == []
     assert value(found, "lezgate_database_up") == 1
 
 
@@ -131,6 +138,8 @@ async def test_the_figures_of_processes_and_log(api_database):
     assert value(found, "lezgate_partition_owned", **worker, partition="1") == 0
     assert [(s.labels, s.value) for s in found["lezgate_lag_seconds"].samples] == [({"partition": "0"}, 0.5)]
     assert value(found, "lezgate_committed_positions", "_total", **worker, partition="0") == 40
+    assert value(found, "lezgate_parked", "_total", **worker, partition="0") == 1
+    assert value(found, "lezgate_clock_ahead_seconds", **edge) == -90.5
     assert value(found, "lezgate_log_batches", partition="0") == 0
     assert value(found, "lezgate_log_batches", partition="1") == 3
     assert value(found, "lezgate_log_replicas", state="missing") == 1

@@ -89,6 +89,15 @@ async def test_reasons_are_in_two_languages(room):
     ]
 
 
+async def test_a_warning_names_its_server(room):
+    """What is wrong and keeps nobody from being served is no reason; several edges of a server say it once."""
+    for pid in (1, 7):
+        await room.hears("edge", pid, host="a", warning="the server's clock is 90 s ahead | 服务器时钟偏快")
+    await room.hears_worker(2, True)
+    assert room.health.reasons() == []
+    assert room.health.warnings() == ["edge a: the server's clock is 90 s ahead | 服务器时钟偏快"]
+
+
 async def test_without_a_log_that_alone_is_said():
     """Nobody can be heard without NATS, so nobody is called missing; what to look at is named."""
     room = Room()
