@@ -20,6 +20,7 @@ COMMANDS = {
     "edge": "serve",
     "explain": "explain",
     "load": "load",
+    "log": "log",
     "machines": "machines",
     "serve": "serve",
     "simulate": "simulate",

@@ -136,15 +136,19 @@ def recorded(conn: psycopg.Connection[Any]) -> list[Verified]:
         return [Verified(**row) for row in cursor]
 
 
-def repoint(conn: psycopg.Connection[Any], stream: str, places: Mapping[int, tuple[int, int]]) -> None:
+def repoint(
+    conn: psycopg.Connection[Any], stream: str, places: Mapping[int, tuple[int, int]], accepted: int = 0
+) -> None:
     """The database goes on with another log that holds the same batches: (offset, snapshot) of each partition there.
+
+    accepted: batches that are missing up to this sequence are given up.
 
     The numbers that were seen of each edge boot stay, so a batch that is met again is still known.
     """
     for partition, (sequence, snapshot) in places.items():
         conn.execute(
-            "UPDATE log_offset SET stream = %s, sequence = %s, updated_at = now() WHERE partition = %s",
-            [stream, sequence, partition],
+            "UPDATE log_offset SET stream = %s, sequence = %s, accepted = %s, updated_at = now() WHERE partition = %s",
+            [stream, sequence, accepted, partition],
         )
         conn.execute("UPDATE worker_snapshot SET sequence = %s WHERE partition = %s", [snapshot, partition])
 

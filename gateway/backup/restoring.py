@@ -22,6 +22,7 @@ import psycopg
 
 from gateway.backup.errors import BackupError
 from gateway.backup.files import copy_blobs, free_space, sync_parent, write_private
+from gateway.backup.lost import STILL_TO_COME, present
 from gateway.backup.relogging import append_all, reaches_back
 from gateway.backup.stores import alone, opened_log, operator, running_log
 from gateway.backup.verifying import read_back
@@ -112,18 +113,11 @@ def accept_log(settings: Settings, say: Say) -> str:
     What the lost log had above the offsets is lost. Batches that are stored already are known by their edge's boot and number,
     reports by their key: none counts twice.
     """
-
-    async def identity() -> str:
-        async with opened_log(settings) as log:
-            if not await log.exists():
-                raise BackupError("there is no log yet: start lezgate first | 尚无日志：请先启动 lezgate")
-            return (await log.stream()).identity
-
     with running_database(settings) as owner, running_log(settings), psycopg.connect(owner) as conn:
-        found = asyncio.run(identity())
+        found, last = asyncio.run(present(settings))
         places = backups.places(conn)
         before = {str(partition): [one.stream, one.sequence] for partition, one in places.items()}
-        backups.repoint(conn, found, dict.fromkeys(places, (0, 0)))
+        backups.repoint(conn, found, dict.fromkeys(places, (0, 0)), last + STILL_TO_COME)
         backups.note(conn, actor=operator(), action="log.accept", object_=f"log:{found}", detail={"before": before})
     for partition, (stream, sequence) in before.items():
         say(f"partition {partition}: {stream} at {sequence} -> {found} from its beginning",

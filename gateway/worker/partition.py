@@ -112,7 +112,14 @@ class Partition:
             except Stopped as error:
                 self._interrupted(str(error))
                 pause = STOPPED_S
-            except (StreamChangedError, UnavailableError, OffsetMovedError, ForgottenError) as error:
+            except StreamChangedError as error:
+                english, _, chinese = str(error).partition(" | ")
+                self._interrupted(
+                    f"{english}. Restore the log, or give up what is lost by `lezgate log accept-loss --partition {self.number}`"
+                    f" | {chinese}：请恢复日志，或执行 lezgate log accept-loss --partition {self.number} 放弃丢失的数据"
+                )
+                pause = STOPPED_S
+            except (UnavailableError, OffsetMovedError, ForgottenError) as error:
                 self._interrupted(str(error).strip())
             except Exception as error:
                 # A fault of ours: this partition tries again and says so; the others go on.

@@ -71,9 +71,9 @@ class Pipeline:
         return await self.log.append(partition, data, message_id)
 
     @contextlib.asynccontextmanager
-    async def partition(self, number: int = 0, **more: Any) -> AsyncIterator[Partition]:
+    async def partition(self, number: int = 0, *, database: str | None = None, **more: Any) -> AsyncIterator[Partition]:
         """A partition that runs in this process."""
-        store = PostgresStore(self.worker_database)
+        store = PostgresStore(database or self.worker_database)
         one = Partition(
             number, self.stream, Log(self.client), store, RulesCache(), Asking(self.client), 0.02, **more
         )  # fmt: skip
@@ -84,19 +84,24 @@ class Pipeline:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """`lezgate worker`."""
+    def environment(self, database: str) -> dict[str, str]:
+        """Of a command of ours."""
         own = {key: value for key, value in os.environ.items() if not key.startswith("LEZGATE_")}
-        self.data.mkdir(exist_ok=True)
-        own |= {
+        return own | {
             "LEZGATE_DATA_DIR": str(self.data),
             "LEZGATE_NATS_URL": self.server.url("worker"),
-            "LEZGATE_DATABASE_URL": self.worker_database,
+            "LEZGATE_DATABASE_URL": database,
             "LEZGATE_GATHER_MS": "20",
             "LEZGATE_LOG_MAX_BYTES": str(LOG_BYTES),
         }
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """`lezgate worker`."""
+        self.data.mkdir(exist_ok=True)
         with (self.data / "worker.log").open("ab") as log:
-            worker = subprocess.Popen([LEZGATE, "worker"], env=own, stdout=log, stderr=log)
+            worker = subprocess.Popen(
+                [LEZGATE, "worker"], env=self.environment(self.worker_database), stdout=log, stderr=log
+            )
         self._workers.append(worker)
         return worker
 
