@@ -114,7 +114,8 @@ class Health:
         if self._watch.trouble is not None:
             return [self._watch.trouble]
         statuses = self.statuses()
-        reasons = [f"{role}: {_both_ways(status['reason'])}" for role, status in statuses if not status["ready"]]
+        unready = [(role, status) for role, status in statuses if not status["ready"]]
+        reasons = list(dict.fromkeys(f"{role}: {said}" for role, status in unready for said in _said(status)))
         reasons += [_none_runs(role) for role in self._roles if role not in {role for role, _ in statuses}]
         if self._database is not None and self._database.reason() is not None:
             reasons.append(f"database: {FULL}")
@@ -130,6 +131,21 @@ def _none_runs(role: str) -> str:
         f"{role}: none is running; start `{command}`, or look into its log why it ends"
         f" | 没有运行中的 {role} 进程：请启动 {command}，或查看其日志"
     )
+
+
+def _said(status: dict[str, Any]) -> list[str]:
+    """Why this process is not ready: of a worker, each trouble once, with the partitions that have it."""
+    told: dict[str, list[str]] = {}
+    for number, partition in status.get("partitions", {}).items():
+        if trouble := partition.get("trouble"):
+            told.setdefault(trouble, []).append(number)
+    if not told:
+        return [_both_ways(status["reason"])]
+    reasons = []
+    for trouble, numbers in told.items():
+        text, _, text_zh = _both_ways(trouble).partition(" | ")
+        reasons.append(f"partition {', '.join(numbers)}: {text} | 分区 {'、'.join(numbers)}：{text_zh}")
+    return reasons
 
 
 def _both_ways(reason: str | None) -> str:

@@ -164,11 +164,17 @@ class Edge:
         if trouble:
             return _said("the log takes no batches", "日志不接收数据，正在重试", trouble)
         if self.settings.enrolment == "strict" and not self.sync.known.is_set():
-            return "no registry yet: waiting for the api | 尚未取得终端登记表"
+            return (
+                "no registry yet: start an api (`lezgate api`) that reaches the database; without it no terminal is let in"
+                " | 尚未取得终端登记表：请启动能连接数据库的 api 进程（lezgate api），在此之前不接入终端"
+            )
         if self.mqtt is None and not self._listening:
             return "not listening yet | 尚未开始监听"
         if self.mqtt is not None and not self.mqtt.connected:
-            return "the MQTT broker is not connected | 未连接 MQTT 服务器"
+            return (
+                "the MQTT broker is not connected; start it, or check LEZGATE_MQTT_URL"
+                " | 未连接 MQTT 服务器：请启动它，或检查 LEZGATE_MQTT_URL"
+            )
         return None
 
     def status(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ async def _every_hour(
 
 async def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT; a partition that is in a commit is rolled back by the server and done again."""
-    client = await connect(nats_url(settings, "worker"), "worker")
+    client = await connect(lambda: nats_url(settings, "worker"), "worker")
     broker = Log(client)
     stream = await broker.create(settings.log_partitions, settings.log_max_bytes, settings.log_replicas)
     rules, asking = RulesCache(), Asking(client)

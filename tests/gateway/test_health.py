@@ -89,6 +89,21 @@ async def test_reasons_are_in_two_languages(room):
     ]
 
 
+async def test_a_trouble_of_many_partitions_is_one_reason(room):
+    """With all of them named, in both languages; two workers that say the same are one reason."""
+    owned = {"owned": True, "trouble": None}
+    stopped = {"owned": False, "trouble": "the log is another one | 日志已被更换"}
+    refused = {"owned": False, "trouble": "connection refused"}
+    for pid in (2, 3):
+        await room.hears("worker", pid, ready=False, reason="...", partitions={"0": owned, "1": stopped, "2": stopped})
+    await room.hears("worker", 4, ready=False, reason="...", partitions={"1": owned, "2": owned, "3": refused})
+    await room.hears("worker", 5, partitions={"3": owned})
+    assert room.health.reasons() == [
+        "worker: partition 1, 2: the log is another one | 分区 1、2：日志已被更换",
+        "worker: partition 3: not ready: connection refused | 分区 3：未就绪，原因见前文",
+    ]
+
+
 async def test_a_warning_names_its_server(room):
     """What is wrong and keeps nobody from being served is no reason; several edges of a server say it once."""
     for pid in (1, 7):
