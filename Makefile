@@ -1,4 +1,4 @@
-# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, bench-latency, soak, fuzz, simulate, kill, outage, lock. See README.md.
+# The entry points of the project: run, test, setup, bench, bench-fleet, bench-backtest, bench-latency, soak, fuzz, simulate, kill, outage, hostile, lock. See README.md.
 PYTHON ?= python3
 SECONDS ?= 600
 ROUNDS ?= 200
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill soak fuzz simulate kill log-outage outage lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill soak fuzz simulate kill log-outage outage hostile lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -61,6 +61,9 @@ log-outage: setup  # nats-server away for OUTAGE_S=30 seconds, and a cluster who
 
 outage: setup  # the database away for five minutes at 1,000 reports/s
 	OUTAGE_S=300 OUTAGE_RATE=1000 $(BIN)/python -m pytest -q tests/e2e/test_outage.py
+
+hostile: setup  # 5,000 connections that mean no good: p99 of honest terminals with and without them
+	$(BIN)/python -m benchmarks.hostile
 
 lint: setup
 	$(BIN)/ruff check .
