@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import errors
 
+from gateway.cli import main
 from storage import migrate as migrations
 from storage.migrate import MIGRATIONS, MigrationError, migrate
 
@@ -44,6 +46,37 @@ def test_from_nothing_then_again(empty: str) -> None:
     assert report.warnings == []
     assert report.server_version.startswith("18")
     assert migrate(empty).applied == []
+
+
+@pytest.mark.parametrize("found", ["plain", "timescaledb"])
+def test_the_command_says_what_it_found(found: str, request: pytest.FixtureRequest) -> None:
+    """`lezgate db migrate`, on either server: which one it is, in both languages, and what was applied; a second time nothing."""
+    conninfo = request.getfixturevalue("empty" if found == "plain" else "timescaledb")
+    words = ["db", "migrate", "--database-url", conninfo]
+    first, second = (CliRunner().invoke(main, words) for _ in range(2))
+    assert first.exit_code == second.exit_code == 0, first.output + second.output
+    server = {"plain": "plain: positions in daily partitions | 普通 PostgreSQL：轨迹按日分区",
+              "timescaledb": "positions in a hypertable | 轨迹存入超表"}[found]  # fmt: skip
+    applied = [path.name for path in MIGRATIONS.glob("0*.sql") if path.suffixes in ([".sql"], [f".{found}", ".sql"])]
+    for output in (first.output, second.output):
+        assert server in output.splitlines()[0]
+    assert first.output.count("applied | 已应用: ") == len(applied)
+    assert second.output.count("applied before | 此前已应用: ") == len(applied)
+    assert second.output.splitlines()[-1] == "The schema was up to date. | 数据库结构已是最新。"
+
+
+@pytest.mark.parametrize("found", ["plain", "timescaledb"])
+def test_the_command_refuses_what_it_does_not_know(found: str, request: pytest.FixtureRequest) -> None:
+    """A newer schema is left as it is, and the message says what to do in both languages."""
+    conninfo = request.getfixturevalue("empty" if found == "plain" else "timescaledb")
+    migrate(conninfo)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute("INSERT INTO schema_migration (name, sha256) VALUES ('9999_future.sql', '')")
+    done = CliRunner().invoke(main, ["db", "migrate", "--database-url", conninfo])
+    assert done.exit_code == 1
+    assert (
+        "9999_future.sql, which this program does not know: it belongs to a newer lezgate | 数据库含有" in done.output
+    )
 
 
 def test_refuses_a_changed_file(database: str, files: Path) -> None:
