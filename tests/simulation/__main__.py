@@ -15,6 +15,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
+from tests.simulation.model import kind
 from tests.simulation.run import simulate
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="this one alone, twice: both runs must be the same")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--quiet", action="store_true", help="one line: how many failed, and what the most were told")
     parser.add_argument("-v", "--verbose", action="store_true", help="with --seed: the trace")
     asked = parser.parse_args(arguments)
     if asked.seed is not None:
         return _one(asked.seed, verbose=asked.verbose)
-    return _many(range(asked.first, asked.first + asked.seeds), asked.jobs)
+    seeds = range(asked.first, asked.first + asked.seeds)
+    return _briefly(seeds, asked.jobs) if asked.quiet else _many(seeds, asked.jobs)
 
 
 def _one(seed: int, *, verbose: bool) -> int:
@@ -68,6 +71,17 @@ def _many(seeds: range, jobs: int) -> int:
     )
     print(", ".join(f"{name} {number}" for name, number in sorted(total.items())))
     print(f"{len(failed)} failed: {failed}" if failed else "none failed")
+    return 1 if failed else 0
+
+
+def _briefly(seeds: range, jobs: int) -> int:
+    """ "failed | what was wrong, the most frequent first": for mutants."""
+    failed, kinds = 0, Counter[str]()
+    with ProcessPoolExecutor(jobs) as pool:
+        for result in pool.map(_without_trace, seeds, chunksize=5):
+            failed += bool(result.failures)
+            kinds.update({kind(failure) for failure in result.failures})
+    print(f"{failed} | {', '.join(f'{name} {number}' for name, number in kinds.most_common(4))}")
     return 1 if failed else 0
 
 

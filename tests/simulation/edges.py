@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,6 +40,8 @@ class Wire:
         self.up, self.down = Channel(life.weather), Channel(life.weather)
         self.connection: Connection | None = None
         self.open = True
+        self._reading = True
+        self._held: list[bytes] = []
 
     def send(self, data: bytes) -> None:
         """By the terminal."""
@@ -58,7 +61,14 @@ class Wire:
         self.connection.connection_made(self)
 
     def _receive(self, data: bytes) -> None:
-        if self.connection is not None and not self.connection.dropped and self.connection.slot >= 0:
+        if not self._reading:
+            self._held.append(data)
+        elif (
+            not self.life.leaving
+            and self.connection is not None
+            and not self.connection.dropped
+            and self.connection.slot >= 0
+        ):
             self.connection.data_received(data)
 
     def _lost(self) -> None:
@@ -76,10 +86,12 @@ class Wire:
             self.hang_up()
 
     def pause_reading(self) -> None:
-        """Nothing is paused here: these runs are too short to fill 64 MiB."""
+        self._reading = False
 
     def resume_reading(self) -> None:
-        """As above."""
+        held, self._held, self._reading = self._held, [], True
+        for data in held:
+            self.life.process.call(self._receive, data)
 
 
 class Life:
@@ -92,7 +104,7 @@ class Life:
         self.process = Process(edge.weather.loop, f"edge{edge.number}.{number}")
         self.process.at_death.append(self._died)
         self.wires: list[Wire] = []
-        self.listening = False
+        self.listening = self.leaving = False
         self.client = Client(edge.server, self.process)
         self.process.start(self._run())
 
@@ -118,6 +130,18 @@ class Life:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.weather.loop.errors.append(error)  # an edge ends itself then; here it is what is looked for
             self.process.kill()
+
+    def leave(self) -> None:
+        """It is told to stop: takes nothing in any more, and ends when what it took is on disk, or 5 s later."""
+        if self.listening and not self.process.dead:
+            self.listening, self.leaving = False, True
+            self.process.start(self._stop())
+
+    async def _stop(self) -> None:
+        self.hub.flush()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.hub.appender.close(), 5)
+        self.weather.loop.outside(self.process.kill)
 
     def accept(self, terminal: Terminal) -> Wire | None:
         """A connection, which the process hears of later; None where nobody listens."""

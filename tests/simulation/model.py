@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from columns.batch import decode
 from columns.fingerprint import fingerprints
 from columns.positions import concatenate
 from geofence.visits import Visit, ZoneFacts, form
+from tests.geofence.paging import OracleWorker
+from tests.simulation.database import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +31,26 @@ if TYPE_CHECKING:
     from tests.simulation.places import Place
     from tests.simulation.terminals import Terminal
 
+_FOREVER = 1 << 62
 _SILENT_US = 3 * 86_400 * 1_000_000
 
 
 def wrong(terminals: list[Terminal], log: Server, tables: Tables, place: Place) -> list[str]:
     return [
         *_reports(terminals, tables), *_batches(log), *_counters(log, tables), *_presences(terminals, tables, place),
-        *_visits(tables, place), *_alarms(tables),
+        *_visits(tables, place), *_alarms(tables), *_pages(terminals, log, tables, place),
     ]  # fmt: skip
+
+
+def kind(failure: str) -> str:
+    """What a line is about, in a few words."""
+    kinds = {
+        "acknowledged and not stored": "lost", "never told": "never acknowledged", "never sent": "invented",
+        "is not read to its end": "stuck", "trimmed up to": "trimmed too far", "after": "order of batches",
+        "rows for": "rows", "came,": "counters", "rows,": "counters", "rejected": "rejects", "dead letters": "letters",
+        "presence": "presences", "paged": "pages", "alarm stand": "alarms", "alarms stand": "alarms", "visit": "visits", "raised": "raised",
+    }  # fmt: skip
+    return next((name for words, name in kinds.items() if words in failure), failure)
 
 
 def keys_of(terminal: Terminal) -> list[Key]:
@@ -193,3 +207,41 @@ def _alarms(tables: Tables) -> Iterator[str]:
     for visit, number in standing.items():
         if number > 1:
             yield f"visit {visit}: {number} alarms stand for it"
+
+
+def _pages(terminals: list[Terminal], log: Server, tables: Tables, place: Place) -> Iterator[str]:
+    """A visit is paged if, and only if, a fix that was fresh at its receipt was inside. Where a terminal's reports came in the
+    order of device time: who is paged when they did not is a matter of arrival, and of tests/geofence/test_late.py.
+    """
+    told: dict[int, list[int]] = {}
+    unsure = set(tables.visiting.corrected)
+    disordered = _disordered(log)
+    for terminal in terminals:
+        rows, device = tables.visiting.history(terminal.device), terminal.device
+        presences = place.oracle.presences(device, rows) if len(rows) else []
+        if device in disordered:
+            unsure |= {presence.machine for presence in presences if presence.machine is not None}
+        for page in OracleWorker(cast("Any", place))._pages(device, rows, rows, presences) if len(rows) else []:
+            told.setdefault(page.machine, []).append(page.at)
+    for row in tables.visiting.live_visits():
+        if not row["alarming"] or row["machine"] in unsure:
+            continue
+        until = row["exited_at"] or _FOREVER
+        expected = any(row["entered_at"] <= at <= until for at in told.get(row["machine"], []))
+        if expected != (tables.visiting.alarms[row["alarm"]].paged is not None):
+            yield f"visit {row['id']}: {'not paged' if expected else 'paged without a fresh fix'}"
+
+
+def _disordered(log: Server) -> set[int]:
+    """Terminals of which an older report came after a newer one, the first time that each came."""
+    seen: set[Key] = set()
+    newest: dict[int, int] = {}
+    found: set[int] = set()
+    for batches in _unique(log).values():
+        for batch in batches:
+            for key in keys(batch.positions.take(np.flatnonzero(batch.positions.good))):
+                if key not in seen and key[1] < newest.get(key[0], 0):
+                    found.add(key[0])
+                seen.add(key)
+                newest[key[0]] = max(newest.get(key[0], 0), key[1])
+    return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.geofence.worlds import World
 
 MOST_REPORTS = 45
-MOST_S = 700.0
+MOST_S = 400.0
 BEGIN_S = 1000.0
 """The loop's time at a run's origin."""
 _EVERY = (1, 1, 5, 5, 5, 20, 20, 60, 150)  # seconds between fixes

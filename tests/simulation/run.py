@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import secrets
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,9 @@ from unittest import mock
 
 import structlog
 
-from gateway.worker import rejudging
 from tests.geofence.worlds import DEVICES, EDIT, WORLDS
 from tests.simulation import database, jetstream, model
+from tests.simulation.bounds import bounds
 from tests.simulation.edges import Edge
 from tests.simulation.loop import SECOND, VirtualLoop, virtual
 from tests.simulation.places import BEGIN_S, origin_of, phone_of, place, reports
@@ -56,6 +57,7 @@ class Result:
 class Simulation:
     def __init__(self, seed: int) -> None:
         self.result = Result(seed)
+        self.told: Counter[str] = Counter()
         # The place and the walks have a source of their own: another mixture of faults leaves them as they are.
         self.loop = VirtualLoop(0)
         self.weather = Weather(seed, self.loop, self.say)
@@ -127,6 +129,12 @@ class Simulation:
             seconds = weather.random.choice([0.3, 3.0, 10.0, 60.0]) * weather.random.random()
             if kind == "edge_stall":
                 await self._stall(weather.random.choice(self.edges).life.process, seconds)
+            elif kind == "edge_restart":
+                weather.random.choice(self.edges).life.leave()
+            elif kind == "clock":
+                self.loop.wall_us += (jump := weather.random.choice([-1, 1]) * 3600 * SECOND)
+                await asyncio.sleep(seconds)
+                self.loop.wall_us -= jump
             elif kind == "worker_stall":
                 await self._stall(weather.random.choice(self.workers).life.process, seconds)
             elif kind == "database_down":
@@ -212,6 +220,7 @@ class Simulation:
             "batches": len(self.log.archive), "commits": tables.commits, "presences": len(visiting.presences),
             "late": sum(presence.late for presence in visiting.presences.values()),
             "visits": len(visiting.visits), "alarms": len(visiting.alarms),
+            "pauses": sum(n for event, n in self.told.items() if event.startswith("reading paused")),
             "pages": sum(alarm.paged is not None for alarm in visiting.alarms.values()),
             "restarts": sum(each.lives - 1 for each in (*self.edges, *self.workers)),
             **self.log.counts, **self.database.counts,
@@ -237,11 +246,10 @@ class Simulation:
 
 @contextmanager
 def _seeded(weather: Weather) -> Iterator[None]:
-    """Random names and pauses are the seed's, too; and history is read in small pages, as if it were long."""
+    """Random names and pauses are the seed's, too, and so is which bounds are small."""
     names = mock.patch.object(secrets, "token_hex", lambda n: weather.random.randbytes(n).hex())
     jitter = mock.patch.object(random, "uniform", weather.random.uniform)
-    pages = mock.patch.object(rejudging, "FIRST_PAGE", weather.random.choice([3, 250]))
-    with names, jitter, pages:
+    with names, jitter, bounds(weather.random):
         yield
 
 
@@ -253,6 +261,7 @@ def _heard(simulation: Simulation) -> Iterator[None]:
         error = event.pop("exc_info", None)
         text = " ".join(f"{name}={value}" for name, value in event.items())
         simulation.say(f"{level}: {text}")
+        simulation.told[event["event"]] += 1
         if event["event"] in OURS:
             simulation.loop.errors.append(error if isinstance(error, BaseException) else _present())
         raise structlog.DropEvent

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 KINDS = (
     "drop", "delay", "duplicate", "late_copy", "refuse", "lose_delivery", "log_down",
-    "edge_crash", "edge_stall", "worker_crash", "worker_stall", "reset",
+    "edge_crash", "edge_stall", "edge_restart", "worker_crash", "worker_stall", "reset", "clock",
     "cut", "database_down", "lock_lost", "doubt", "edit", "flap", "blind", "resend", "mad_clock", "garbage", "stranger", "crash_at_call",
 )  # fmt: skip
-LATE_COPY_S = 200.0  # beyond the log's window for message ids
+LATE_COPY_S = 150.0  # beyond the log's window for message ids
 
 
 class Weather:
