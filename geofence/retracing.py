@@ -76,7 +76,9 @@ class _Retracing:
         """pace: after the trail."""
         self._device, self._rules, self._before = device, rules, trail.before
         self._old, self._old_pace = trail.passed, pace
-        self._passed = [Passed(each.pace, replace(each.fix, news=False), each.changes) for each in trail.passed]
+        self._passed = [
+            each._replace(fix=replace(each.fix, news=False)) if each.fix.news else each for each in trail.passed
+        ]
         self._pace = pace
         self._low = len(self._passed)
         self._told: list[Change] = []

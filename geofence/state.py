@@ -135,15 +135,14 @@ class State:
     def of_one(cls, rules: Ruleset, device: int, pace: Pace, trail: Trail) -> State:
         """What is known of one terminal after its trail."""
         state, fix = cls(), trail.end
-        state.rules = rules
-        state._add(np.array([device]))
+        state.rules, state.device = rules, np.array([device])
+        state._sorted, state._order = state.device, np.zeros(1, np.int64)
         values = {"time": fix.time, "lon": fix.lon, "lat": fix.lat, "fingerprint": fix.fingerprint,
                   "heard": fix.received, "set_id": fix.set_id, **pace._asdict()}  # fmt: skip
         before = trail.passed[-2].fix if len(trail.passed) > 1 else trail.before
         prior = (NEVER, 0, 0.0, 0.0, 0) if before is None else [getattr(before, name) for name in Place._fields]
         values |= dict(zip(PRIOR, prior, strict=True))
-        for name, column in state._columns.items():
-            column[0] = values[name]
+        state._columns = {name: np.array([values[name]], dtype) for name, dtype in COLUMNS.items()}
         if pace.track.stays:
             state.tracks[0] = pace.track
         state.trails[0] = trail
