@@ -4,6 +4,8 @@ All three answer within seconds whatever is away: the database, the log, every o
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import psycopg
 from fastapi import APIRouter
@@ -12,7 +14,7 @@ from starlette.responses import Response
 from admin_api import database_metrics, log_metrics, process_metrics
 from admin_api.answers import Json
 from admin_api.metrics import Family, Sample, render
-from admin_api.state import Here, State
+from admin_api.state import Connection, Here, State
 from storage.queries import health
 
 router = APIRouter(tags=["health"])
@@ -54,15 +56,21 @@ async def readyz(state: Here) -> Json:
     return Json(answer, 503 if reasons else 200)
 
 
+async def _asked(state: State, read: Callable[[Connection], Awaitable[dict[str, Any]]]) -> dict[str, Any] | None:
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS), state.database() as connection:
+            return await read(connection)
+    except (psycopg.Error, TimeoutError):
+        return None
+
+
 @router.get("/metrics")
 async def metrics(state: Here) -> Response:
     """Prometheus text. Counts only, no position and no name, so a collector needs no token."""
     hall = state.options.health
-    try:
-        async with asyncio.timeout(_PROBE_SECONDS), state.database() as connection:
-            known = await database_metrics.read(connection)
-    except (psycopg.Error, TimeoutError):
-        known = None
+    known = await _asked(state, database_metrics.books)
+    if known is not None:
+        known |= await _asked(state, database_metrics.counts) or {}
     statuses = [] if hall is None else [("api", hall.own()), *hall.statuses()]
     unready = None if hall is None else len(hall.reasons()) + (known is None)
     return render(

@@ -135,7 +135,8 @@ def _of_owners(workers: Iterable[tuple[dict[str, str], dict[str, Any]]], key: st
     worst: dict[str, float] = {}
     for _, partitions in workers:
         for number, one in partitions.items():
-            if one.get("owned") and key in one:
+            # A worker that lost its database owns nothing, and what it had is as late as it says.
+            if (one.get("owned") or one.get("trouble")) and key in one:
                 worst[number] = max(worst.get(number, one[key]), one[key])
     return [
         Sample({"partition": number}, value) for number, value in sorted(worst.items(), key=lambda one: int(one[0]))

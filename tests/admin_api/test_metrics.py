@@ -174,6 +174,33 @@ async def test_without_a_database_the_families_are_there_and_empty(monkeypatch):
     assert value(found, "lezgate_connections", role="edge", host="a", pid="7") == 3
 
 
+async def test_a_table_too_long_to_be_counted_takes_only_its_own_figures(monkeypatch, api_database):
+    """The books are shown, the database is up; a collector sees a gap in the counts."""
+    monkeypatch.setattr("admin_api.health._PROBE_SECONDS", 0.5)
+
+    async def slow(connection):
+        await connection.execute("SELECT pg_sleep(5)")
+
+    async with asked(Options(api_database, health=Hall())) as client:
+        assert (await families(client))["lezgate_alarms"].samples
+        monkeypatch.setattr("admin_api.database_metrics.counts", slow)
+        found = await families(client)
+    assert value(found, "lezgate_database_up") == 1
+    assert value(found, "lezgate_rules_epoch") >= 1
+    assert found["lezgate_alarms"].samples == []
+
+
+async def test_the_lag_is_shown_while_a_worker_lost_its_database(monkeypatch):
+    """It owns nothing then, and that is when the lag matters."""
+    monkeypatch.setattr("admin_api.health._PROBE_SECONDS", 0.3)
+    hall = Hall()
+    lost = {"0": {"owned": False, "trouble": "connection refused", "lag_s": 42.0}, "1": {"owned": False, "lag_s": 7.0}}
+    hall.statuses = lambda: [("worker", {"pid": 1, "ready": False, "partitions": lost})]
+    async with asked(Options(AWAY, health=hall)) as client:
+        found = await families(client)
+    assert [(s.labels, s.value) for s in found["lezgate_lag_seconds"].samples] == [({"partition": "0"}, 42.0)]
+
+
 async def test_labels_are_escaped():
     """A label that holds a quote or a line break cannot forge a sample."""
     body = bytes(render([Family("x", "gauge", "X.", [Sample({"a": 'b"\n\\'}, 1)])]).body).decode()

@@ -10,14 +10,17 @@ import sysconfig
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import yaml
+from psycopg.conninfo import conninfo_to_dict
 
 from admin_api.app import build
 from admin_api.state import Options
 from gateway.cli import COMMANDS
 from gateway.config import PREFIX, Settings, load
 from gateway.supervisor import MALLOC
+from storage.embedded import binaries
 from tools import nats_users
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -219,3 +222,48 @@ def test_systemd_reads_the_units(path, tmp_path):
     done = subprocess.run([tool, "verify", unit], check=False, capture_output=True, text=True, timeout=60)
     told = [line for line in done.stderr.splitlines() if "lezgate" in line]
     assert told == []
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_units_expose_little(path):
+    """systemd's own measure of what a taken-over process could reach: below 2.0 of 10 ("OK"; a plain unit has 9.6)."""
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd-analyze is not installed")
+    done = subprocess.run(
+        [tool, "security", "--offline=true", "--threshold=20", "--no-pager", path],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    if "unrecognized option" in done.stderr:
+        pytest.skip("systemd-analyze is older than 250")
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
+def test_the_roles_of_the_database(postgres_server, tmp_path):
+    """deploy/postgres/roles.sh, run by a real psql: an owner that may make tables, two roles that may connect, nobody else."""
+    text = (DEPLOY / "postgres" / "roles.sh").read_text(encoding="utf-8")
+    script = tmp_path / "roles.sh"
+    script.write_text(re.sub(r"lezgate_(owner|worker|api)", r"other_\1", text).replace("DATABASE lezgate", "DATABASE others")
+                      .replace("--dbname lezgate", "--dbname others"))  # fmt: skip
+    with psycopg.connect(postgres_server.url("superuser", "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE others")
+        given = conninfo_to_dict(postgres_server.url("superuser", "others"))
+        environment = {
+            "PATH": f"{binaries() / 'bin'}:/usr/bin:/bin", "PGHOST": str(given["host"]), "PGPORT": str(given.get("port", 5432)),
+            "PGPASSWORD": str(given["password"]), "OWNER_PASSWORD": "o'1", "WORKER_PASSWORD": "w", "API_PASSWORD": "a",
+        }  # fmt: skip
+        try:
+            subprocess.run(["sh", script], check=True, env=environment, capture_output=True)
+            with psycopg.connect(
+                postgres_server.url("superuser", "others"), user="other_owner", password="o'1"
+            ) as owner:
+                owner.execute("CREATE TABLE fix (at timestamptz)")
+                may = owner.execute(
+                    "SELECT has_database_privilege('other_worker', 'others', 'CONNECT'),"
+                    " has_database_privilege('other_api', 'others', 'CREATE'),"
+                    " has_database_privilege('lezgate_worker', 'others', 'CONNECT')"
+                ).fetchone()
+            assert may == (True, False, False)
+        finally:
+            connection.execute("DROP DATABASE others WITH (FORCE)")
+            connection.execute("DROP ROLE IF EXISTS other_owner, other_worker, other_api")
