@@ -28,6 +28,7 @@ from admin_api import (
     positions,
     problems,
     sessions,
+    statistics,
     stream,
     terminals,
     tracks,
@@ -103,6 +104,7 @@ def build(options: Options) -> FastAPI:
         districts,
         exemptions,
         audit,
+        statistics,
         dead_letters,
     ):
         app.include_router(room.router)

@@ -69,6 +69,7 @@ def _timescaledb_server(timescaledb_node: str) -> Iterator[str]:
 
 # There is one session underneath: what a session would take with it stays, and the extension cannot be created twice.
 _EMPTY = """
+    RESET ROLE;
     DO $$
     DECLARE
         it record;

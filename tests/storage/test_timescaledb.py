@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg import errors
 
-from storage import load
+from storage import load, retention
 from storage.commit import commit
 from storage.errors import OffsetMovedError
 from storage.migrate import migrate
@@ -17,6 +19,8 @@ from tests.storage.conftest import Scene, populate
 from tests.storage.rows import NOON, STREAM, page, positions, presence, visits, work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg import AsyncConnection
 
 DAY = 86_400_000_000
@@ -82,3 +86,46 @@ async def _compressed(conninfo: str, scene: Scene) -> None:
         done = await commit(worker, work(previous=3, sequence=4, positions=positions(6)))
         assert (done.stored, done.duplicate) == (1, 5)
     assert scene.value("SELECT count(*) FROM position") == 9
+
+
+@pytest.fixture
+def roles(timescaledb: str) -> Iterator[str]:
+    """The roles of a server of one's own, none of them a superuser. The one session there is changes who it is."""
+    names = ("lezgate_owner", "lezgate_worker", "lezgate_api")
+    with psycopg.connect(timescaledb, autocommit=True) as conn:
+        for name in names:
+            conn.execute(f"CREATE ROLE {name} LOGIN")
+        conn.execute("GRANT CREATE ON SCHEMA public TO lezgate_owner")
+        yield timescaledb
+        conn.execute("RESET ROLE")
+        for name in names:
+            conn.execute(f"DROP OWNED BY {name} CASCADE")
+            conn.execute(f"DROP ROLE {name}")
+
+
+async def test_roles(roles: str) -> None:
+    """The owner need be no superuser; the worker's role drops nothing but what is old, in the way there is; the api's nothing."""
+    become = "SET ROLE lezgate_{}"
+    connection = await psycopg.AsyncConnection.connect(roles, autocommit=True, prepare_threshold=None)
+    async with connection as worker:
+        await worker.execute(become.format("owner"))
+        migrate(roles)
+        with psycopg.connect(roles, prepare_threshold=None) as conn:
+            populate(conn)
+        await worker.execute("RESET ROLE")  # the server in WebAssembly copies from a device, which only a superuser may
+        await load.create_offset(worker, 0, STREAM)
+        old = time.time_ns() // 1000 - 200 * DAY
+        for step, at in enumerate((old, old + 100 * DAY)):
+            await commit(worker, work(previous=step, sequence=step + 1, positions=positions(3, time=at)))
+        await worker.execute(become.format("worker"))
+        with pytest.raises(errors.InsufficientPrivilege):
+            await worker.execute("DELETE FROM position")
+        with pytest.raises((errors.InsufficientPrivilege, errors.RaiseException)):
+            await worker.execute("SELECT drop_chunks('position', older_than => now())")
+        dropped = await retention.keep(worker, {"position": 180, "event": 30, "dead_letter": 180, "audit": 1096})
+        assert dropped == {"position": 3, "event": 0, "dead_letter": 0, "audit": 0}
+        await worker.execute(become.format("api"))
+        with pytest.raises(errors.InsufficientPrivilege):
+            await worker.execute("SELECT drop_tracks(now())")
+        cursor = await worker.execute("SELECT sum(reports) FROM terminal_day")
+        assert await cursor.fetchone() == (6,)
