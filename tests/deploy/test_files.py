@@ -90,8 +90,8 @@ def test_every_alert_of_the_page_exists():
     assert set(re.findall(r"^### (Lezgate\w+)$", OPERATIONS, re.MULTILINE)) == {rule["alert"] for rule in RULES}
 
 
-def test_prometheus_reads_the_rules():
-    """promtool, where it is installed: syntax, types, and alerts that fire when they should (alerts_test.yml)."""
+def test_prometheus_reads_the_rules(tmp_path):
+    """promtool, where it is installed: alerts fire when they should (alerts_test.yml), panels and scrape jobs read."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
@@ -100,6 +100,13 @@ def test_prometheus_reads_the_rules():
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+    rules = [{"record": f"panel:{i}", "expr": re.sub(r"\$__\w+", "1m", expr)} for i, expr in enumerate(panels)]
+    written = tmp_path / "panels.yml"
+    written.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    for words in (("rules", written), ("config", DEPLOY / "prometheus" / "prometheus.yml")):
+        done = subprocess.run([promtool, "check", *words], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def assigned(text: str) -> list[tuple[str, str]]:
