@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CONSOLE := admin_api/console/vendor/.ready
 
-.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill soak fuzz simulate kill log-outage outage hostile lint lock clean
+.PHONY: run test setup bench bench-fleet bench-backtest bench-latency drill drill-upgrade soak fuzz simulate kill log-outage outage hostile lint lock clean
 
 run: setup
 	exec $(BIN)/lezgate demo
@@ -34,6 +34,9 @@ bench: setup
 
 bench-fleet: setup
 	$(BIN)/python -m benchmarks.fleet
+
+drill-upgrade: setup
+	$(BIN)/python -m tests.drills.upgrade
 
 drill: setup
 	$(BIN)/python -m tests.drills.backup

@@ -8,7 +8,6 @@ at a time (SIGHUP): gateway/rolling.py.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from gateway.child import LONGEST_WAIT_S, Child
+from gateway.data_lock import alone
 from gateway.log import Log
 from gateway.logs import Seldom
 from gateway.nats_connection import connect
@@ -62,21 +62,12 @@ class Supervisor:
         self._store_thread = ThreadPoolExecutor(1, "stores")
 
     async def run(self) -> None:
-        """Returns after a clean stop. Raises what kept the stores from starting, or click.ClickException for a port."""
+        """Returns after a clean stop. Raises what kept the stores from starting, DataInUseError, or click.ClickException for a port."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        self.settings.data.mkdir(parents=True, exist_ok=True)
-        with (self.settings.data / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise SystemExit(
-                    f"{self.settings.data}: another lezgate is running there | 该数据目录已有 lezgate 在运行"
-                ) from None
-            lock.write(str(os.getpid()))
-            lock.flush()
+        with alone(self.settings.data):
             await asyncio.to_thread(check_free, self.settings)
             await self._run(loop)
 

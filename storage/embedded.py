@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from storage.major import check_major
 from storage.placement import home_of, reachable_binaries
 from storage.postmaster import forget_stranger, postmaster, serves
 from storage.roles import DATABASE, ROLES, SUPERUSER, ensure_roles
@@ -82,34 +83,41 @@ class EmbeddedPostgres:
     """One server over ``data_dir``.
 
     ``secrets`` holds the passwords under postgres_superuser, postgres_owner, postgres_worker and postgres_api; a
-    changed one (but the superuser's) takes effect at the next start.
+    changed one (but the superuser's) takes effect at the next start. ``programs``: of another version than the wheel's,
+    in a directory that the server's user can reach.
     """
 
-    def __init__(self, data_dir: Path, secrets: dict[str, str]) -> None:
+    def __init__(self, data_dir: Path, secrets: dict[str, str], programs: Path | None = None) -> None:
         self.data_dir = home_of(data_dir.resolve())
         self.cluster = self.data_dir / "cluster"
         self.log = self.data_dir / "server.log"
         self._secrets = secrets
-        self._bin = binaries()
+        self._given = programs
+        self._bin = programs or binaries()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 120) -> Outcome:
         """Returns when the server takes connections and the database and its roles exist; ``timeout`` in seconds.
 
-        Raises EmbeddedPostgresError, or UnreachablePathError where root's choice of user cannot work.
+        Raises EmbeddedPostgresError, UnreachablePathError where root's choice of user cannot work, or OtherMajorError.
         """
         deadline = time.monotonic() + timeout
         user = service_user(self.cluster)
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         give(self.data_dir, user)
-        self._bin = reachable_binaries(self._bin, user)
+        if self._given is None:
+            self._bin = reachable_binaries(self._bin, user)
+        require_reachable(self._bin / "postgres", user)
         require_reachable(self.cluster, user)
         with self._alone():
             if self._adopt(deadline):
                 return "adopted"
+            check_major(self.cluster, self._bin)
             created = not self.cluster.exists()
             if created:
-                self._initdb(user)
+                building = self.data_dir / "cluster.new"
+                self.make_cluster(building, user)
+                building.rename(self.cluster)
             self._launch(user, deadline)
             ensure_roles(self.url("superuser", "postgres"), self._secrets)
             return "created" if created else "started"
@@ -173,8 +181,8 @@ class EmbeddedPostgres:
             self._pause(deadline, "an earlier postmaster neither starts nor stops")
         return False
 
-    def _initdb(self, user: str | None) -> None:
-        building = self.data_dir / "cluster.new"
+    def make_cluster(self, building: Path, user: str | None) -> None:
+        """An empty cluster in ``building``, which is under our directory; what was there is removed."""
         if building.exists():
             shutil.rmtree(building)
         with tempfile.NamedTemporaryFile("w", dir=self.data_dir, prefix="pw") as password_file:
@@ -187,7 +195,6 @@ class EmbeddedPostgres:
             made = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **identity_of(user))
         if made.returncode:
             raise EmbeddedPostgresError(f"initdb failed: {made.stderr.strip()}")
-        building.rename(self.cluster)
 
     def _launch(self, user: str | None, deadline: float) -> None:
         """Tries until it stands: after a kill -9, old backends hold the shared memory for a moment."""

@@ -24,8 +24,9 @@ from gateway.backup.errors import BackupError
 from gateway.backup.files import copy_blobs, free_space, sync_parent, write_private
 from gateway.backup.lost import STILL_TO_COME, present
 from gateway.backup.relogging import append_all, reaches_back
-from gateway.backup.stores import alone, opened_log, operator, running_log
+from gateway.backup.stores import opened_log, operator, running_log
 from gateway.backup.verifying import read_back
+from gateway.data_lock import alone
 from gateway.database import running_database
 from gateway.nodes import postgres
 from storage import backups, base_backup
@@ -73,7 +74,7 @@ def beside_log(settings: Settings, source: Path, say: Say) -> Manifest:
     """The database of ``settings.data``, whose log survives. The lost cluster, if there is one, is put aside."""
     manifest = read_back(source, say)
     _check(settings, manifest, source)
-    with alone(settings):
+    with alone(settings.data):
         _check_secrets(settings, source)
         with running_log(settings):
             silent = asyncio.run(_reaches_back(settings, manifest))

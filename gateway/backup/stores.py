@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import getpass
 import os
 import socket
@@ -52,20 +51,6 @@ async def opened_log(settings: Settings, role: str = "worker") -> AsyncIterator[
         yield Log(client)
     finally:
         await client.close()
-
-
-@contextmanager
-def alone(settings: Settings) -> Iterator[None]:
-    """Holds the data directory's lock, as a supervisor does: nothing may run there meanwhile."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with (settings.data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupError(
-                f"{settings.data}: a lezgate is running there; stop it first | 该数据目录已有 lezgate 在运行，请先停止"
-            ) from None
-        yield
 
 
 def operator() -> str:

@@ -11,9 +11,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from gateway.config import load
+from gateway.data_lock import DataInUseError
 from gateway.database import running_database
 from gateway.nats_server import NatsServerError
 from storage.embedded import EmbeddedPostgresError
+from storage.major import OtherMajorError
 from storage.migrate import MigrationError
 from storage.service_user import UnreachablePathError
 
@@ -35,6 +37,8 @@ def troubles_told() -> Iterator[None]:
     except (
         MigrationError,
         NatsServerError,
+        DataInUseError,
+        OtherMajorError,
         UnreachablePathError,
     ) as error:  # these say it themselves, in both languages
         raise click.ClickException(str(error)) from error

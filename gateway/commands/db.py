@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,6 +44,46 @@ def migrate(config: str | None, /, **flags: str | None) -> None:
                 f"{str(error).strip()}{notes}"
             ) from error
     _print(report, rows)
+
+
+@db.command(short_help="Bring the embedded PostgreSQL to a new major version | 升级内嵌 PostgreSQL 大版本")
+@click.option("--data-dir", help="Where everything embedded lives | 数据目录")
+@click.option(
+    "--old-bin",
+    type=click.Path(path_type=Path, resolve_path=True, exists=True, file_okay=False),
+    help="Programs of the old version; if none are found | 旧版本程序所在目录",
+)
+@click.option(
+    "--drop-old", is_flag=True, help="Remove the old cluster that an upgrade has kept | 删除升级后保留的旧数据库"
+)
+@click.pass_obj
+def upgrade(config: str | None, data_dir: str | None, old_bin: Path | None, *, drop_old: bool) -> None:
+    """Bring the embedded PostgreSQL to the major version that this lezgate brings | 升级内嵌 PostgreSQL 大版本"""
+    from gateway.commands._database import troubles_told  # noqa: PLC0415
+    from gateway.config import load  # noqa: PLC0415
+    from gateway.data_lock import alone  # noqa: PLC0415
+    from gateway.secrets import load_secrets  # noqa: PLC0415
+    from storage import major_upgrade  # noqa: PLC0415
+    from storage.programs import ProgramError  # noqa: PLC0415
+
+    settings = load(config, flags={"data_dir": data_dir})
+    if settings.database_url:
+        raise click.UsageError(
+            "LEZGATE_DATABASE_URL is set: a server of your own is upgraded by its own means"
+            " | 已设置 LEZGATE_DATABASE_URL：自备数据库请用其自身工具升级"
+        )
+    directory, secrets = settings.data / "postgres", load_secrets(settings.data)
+    with troubles_told(), alone(settings.data):
+        try:
+            if drop_old:
+                for path in major_upgrade.drop_old(directory, secrets):
+                    print(f"removed | 已删除: {path}")
+            elif not major_upgrade.upgrade(directory, secrets, old_bin, lambda *said: print(" | ".join(said))):
+                print("The cluster was of this version already. | 数据库已是该版本。")
+        except ProgramError as error:
+            raise click.ClickException(
+                f"the old cluster is as it was, start lezgate's earlier version over it | 旧数据库未改动，仍可用原版本启动\n{error}"
+            ) from error
 
 
 def _print(report: Report, rows: list[tuple[Any, ...]]) -> None:

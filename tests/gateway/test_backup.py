@@ -11,9 +11,10 @@ import pytest
 from gateway.backup import restoring
 from gateway.backup.creating import create
 from gateway.backup.errors import BackupError, DamagedBackupError
-from gateway.backup.stores import alone, opened_log, running_log
+from gateway.backup.stores import opened_log, running_log
 from gateway.backup.verifying import read_back
 from gateway.config import load
+from gateway.data_lock import DataInUseError, alone
 from storage import backups
 from storage.blobs import Folder
 
@@ -175,7 +176,7 @@ async def test_what_is_in_the_way_is_left_alone(installation, tmp_path, empty_da
     embedded = load(None, {"LEZGATE_DATA_DIR": str(tmp_path / "new")})
     with pytest.raises(BackupError, match="server of your own"):
         await in_thread(restoring.restore, embedded, target, say)
-    with alone(installation), pytest.raises(BackupError, match="running there"):
+    with alone(installation.data), pytest.raises(DataInUseError, match="running there"):
         await in_thread(restoring.beside_log, installation, target, say)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "var"]
 
