@@ -2,7 +2,8 @@
 
 restore()    everything was lost: a new log gets the backup's messages, and the database's offsets are re-pointed into it
 beside_log() the database was lost and the log survives: the database comes back and reads on, so nothing is lost
-accept_log() the log was lost and the database survives: the database goes on with the log that is there now
+
+(The log was lost and the database survives: gateway/backup/lost.py.)
 
 Invariants: what is restored was read back before; a data directory appears whole, by a rename; the numbers seen of each edge
 boot are kept, so no batch counts twice; who did it is in the audit of the restored database.
@@ -22,7 +23,6 @@ import psycopg
 
 from gateway.backup.errors import BackupError
 from gateway.backup.files import copy_blobs, free_space, sync_parent, write_private
-from gateway.backup.lost import STILL_TO_COME, present
 from gateway.backup.relogging import append_all, reaches_back
 from gateway.backup.stores import opened_log, operator, running_log
 from gateway.backup.verifying import read_back
@@ -106,24 +106,6 @@ def _follow(settings: Settings, manifest: Manifest, source: Path) -> None:
         if strange:
             raise BackupError(f"the restored database follows {strange} | 恢复出的数据库属于其他日志")
         _note(conn, manifest, source, "backup.restore", "kept")
-
-
-def accept_log(settings: Settings, say: Say) -> str:
-    """The identity of the log that the database follows from now on. It is read from its beginning.
-
-    What the lost log had above the offsets is lost. Batches that are stored already are known by their edge's boot and number,
-    reports by their key: none counts twice.
-    """
-    with running_database(settings) as owner, running_log(settings), psycopg.connect(owner) as conn:
-        found, last = asyncio.run(present(settings))
-        places = backups.places(conn)
-        before = {str(partition): [one.stream, one.sequence] for partition, one in places.items()}
-        backups.repoint(conn, found, dict.fromkeys(places, (0, 0)), last + STILL_TO_COME)
-        backups.note(conn, actor=operator(), action="log.accept", object_=f"log:{found}", detail={"before": before})
-    for partition, (stream, sequence) in before.items():
-        say(f"partition {partition}: {stream} at {sequence} -> {found} from its beginning",
-            f"分区 {partition}：{stream} 第 {sequence} 条 -> {found}，从头读取")  # fmt: skip
-    return found
 
 
 def _check(settings: Settings, manifest: Manifest, source: Path) -> None:

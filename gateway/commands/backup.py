@@ -138,20 +138,3 @@ def list_(config: str | None, data_dir: str | None) -> None:
         )
     if not found:
         _say("none yet", "尚无备份")
-
-
-@backup.command(name="accept-log", short_help="Go on with another log than the lost one | 接受新的日志")
-@_DATA_DIR
-@click.option("--yes", is_flag=True, help="What only the lost log had is given up | 确认放弃丢失日志中的数据")
-@click.pass_obj
-def accept_log(config: str | None, data_dir: str | None, *, yes: bool) -> None:
-    """The log was lost and the database survives: let it go on with the log that is there now | 日志丢失后改用现有日志"""
-    from gateway.backup.restoring import accept_log as accept  # noqa: PLC0415
-
-    if not yes:
-        raise click.UsageError(
-            "what the lost log had above the database's offsets is given up: say --yes"
-            " | 丢失日志中尚未入库的数据将被放弃：请加 --yes 确认"
-        )
-    with _troubles_told():
-        accept(load(config, flags={"data_dir": data_dir}), _say)

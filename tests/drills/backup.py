@@ -146,14 +146,14 @@ class Drill:
         for one in again:
             one.start()
         self._goes_on("c", again)  # acknowledged into the new log, and not yet stored
-        with self._timed("c: accept-log until ready"):
-            gateway.command("backup", "accept-log", "--yes")
+        with self._timed("c: accept-loss until ready"):
+            gateway.command("log", "accept-loss", "--partition", "0", "--yes")
             gateway.wait_ready()
         self._goes_on("c", again)
         self._stop(again)
         promised = set(before.rows) | acknowledged(again)
         self._compare("c", promised, self._caught_up(gateway, promised), before)
-        self._audited(gateway, "log.accept")
+        self._audited(gateway, "log.accept_loss")
 
     # ---- hands ----
 

@@ -134,17 +134,6 @@ async def test_a_database_of_another_log_is_not_backed_up(installation, tmp_path
     assert not list(tmp_path.glob("backup*"))
 
 
-async def test_another_log_is_accepted_from_its_beginning(installation):
-    """The worker goes on with the log that is there; what it meets again it knows by the boots' numbers."""
-    with psycopg.connect(installation.database_url) as conn:
-        conn.execute("UPDATE log_offset SET stream = 'POS@lost', sequence = 999")
-    identity = await in_thread(restoring.accept_log, installation, say)
-    with psycopg.connect(installation.database_url) as conn:
-        assert backups.places(conn) == {0: backups.Place(identity, 0, 0)}
-        detail = conn.execute("SELECT detail FROM audit WHERE action = 'log.accept'").fetchone()
-    assert detail == ({"before": {"0": ["POS@lost", 999]}},)
-
-
 async def test_damage_is_named(installation, tmp_path):
     """Each part: a file that is missing or changed is an error that names it."""
     target = tmp_path / "backup"

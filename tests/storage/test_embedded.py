@@ -34,7 +34,7 @@ def wait_until(condition, seconds: float = 20) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
+def mortal(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
     """A server of this module's own to kill."""
     server = EmbeddedPostgres(reachable_dir / "mortal", new_secrets())
     assert server.start() == "created"
@@ -43,9 +43,9 @@ def server(reachable_dir: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def running(server: EmbeddedPostgres) -> EmbeddedPostgres:
-    server.start()
-    return server
+def running(mortal: EmbeddedPostgres) -> EmbeddedPostgres:
+    mortal.start()
+    return mortal
 
 
 def test_restart_keeps_data(running: EmbeddedPostgres) -> None:
