@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from benchmarks.city import FIRST_PHONE
 from benchmarks.entering import LEAD_S, REPORT_S, WAY_M, Matched, enter_all, machines, match, zones
 from benchmarks.loadgen import Load, Loading, build
 from benchmarks.machine import describe, fsync_ms
-from benchmarks.processes import by_name, family, settle
+from benchmarks.processes import by_name, family, machine_cpu_s, settle
 from benchmarks.serving import ServingError, serving
 from benchmarks.stream import Listener
 from gateway.simulator.load import percentile
@@ -41,7 +42,10 @@ STAYS_S = (len(WAY_M) + 1) * REPORT_S  # from a machine's first report to its la
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. fsync: p50 and p99 of a 4 KiB write beforehand, ms; cpu_us: CPU per acknowledged report, by process."""
+    """One run. fsync: p50 and p99 of a 4 KiB write beforehand, ms; cpu_us: CPU per acknowledged report, by process.
+
+    others: cores that were busy meanwhile with neither the gateway nor its load: what they take, delays show.
+    """
 
     seconds: float
     offered: int
@@ -51,6 +55,7 @@ class Report:
     entries: int
     alarms: Matched
     cpu_us: dict[str, float]
+    others: float
 
     @property
     def agrees(self) -> bool:
@@ -73,7 +78,7 @@ class Report:
             "seconds": self.seconds, "rate": self.offered, "fsync_p50_ms": self.fsync[0], "fsync_p99_ms": self.fsync[1],
             "ack": asdict(self.load), "stored": self.stored, "entries": self.entries, "alarm_s": self.delays(),
             "missed": self.alarms.missed, "doubled": self.alarms.doubled, "strangers": self.alarms.strangers,
-            "cpu_us": self.cpu_us,
+            "cpu_us": self.cpu_us, "others_cores": self.others,
         }  # fmt: skip
 
 
@@ -86,6 +91,7 @@ def lines(report: Report) -> str:
     agrees = "agrees" if report.agrees else "DOES NOT AGREE"
     shown = {name: "none" if value is None else f"{value:.2f} s" for name, value in delays.items()}
     by = ", ".join(f"{name} {us:.1f}" for name, us in report.cpu_us.items())
+    crowd = f"{report.others:.1f} of {os.cpu_count()} cores were busy with other programs"
     said = {
         "disk": f"fdatasync of 4 KiB: p50 {report.fsync[0]:.2f} ms, p99 {report.fsync[1]:.2f} ms",
         "load": f"{report.offered:,} reports/s over {CONNECTIONS:,} connections for {report.seconds:g} s: "
@@ -96,6 +102,7 @@ def lines(report: Report) -> str:
         "alarm": f"{report.entries} entries: p50 {shown['p50']}, p99 {shown['p99']} (bar {ALARM_P99_S:g} s: {alarm}), max"
         f" {shown['max']}; missed {len(alarms.missed)}, doubled {len(alarms.doubled)}, without an entry {alarms.strangers}",
         "CPU per report": f"{sum(report.cpu_us.values()):.1f} us: {by}",
+        "machine": crowd,
     }
     return "\n".join(f"{name:15} {text}" for name, text in said.items())
 
@@ -124,6 +131,7 @@ def measure(gateway: Serving, a: argparse.Namespace, folder: Path) -> Report:
     entries = max(1, round((a.seconds - LEAD_S - STAYS_S) * a.entries))
     token = prepare(gateway, a.seed, entries)
     stored, before = gateway.stored(), family(gateway.pid)
+    began, busy, ours = time.monotonic(), machine_cpu_s(), _our_cpu_s()
     listener = Listener(gateway.http_port, token)
     try:
         load = Loading(program, gateway.jt808_port, CONNECTIONS, a.seconds, a.rate, FIRST_PHONE)
@@ -142,10 +150,18 @@ def measure(gateway: Serving, a: argparse.Namespace, folder: Path) -> Report:
         raise ServingError(f"the live stream ended before the measurement did: {trouble}")
     settle(gateway.pid)
     spent = by_name(before, family(gateway.pid))
+    ours = _our_cpu_s() - ours + sum(spent.values())
+    others = max(0.0, machine_cpu_s() - busy - ours) / (time.monotonic() - began)
     us = {name: round(seconds / done.acked * 1e6, 2) for name, seconds in spent.items() if seconds}
     return Report(
-        a.seconds, a.rate, fsync, done, gateway.stored() - stored, entries, match(entered, listener.events), us
-    )
+        a.seconds, a.rate, fsync, done, gateway.stored() - stored, entries, match(entered, listener.events), us,
+        round(others, 2),
+    )  # fmt: skip
+
+
+def _our_cpu_s() -> float:
+    """Of this process and of the load generator, which has ended by then."""
+    return sum(os.times()[:4])
 
 
 def main() -> int:

@@ -76,6 +76,13 @@ def by_name(before: dict[int, Process], after: dict[int, Process]) -> dict[str, 
     return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
 
+def machine_cpu_s() -> float:
+    """Seconds of CPU that the whole machine has been busy, all cores together."""
+    line = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0]
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = (int(value) for value in line.split()[1:])
+    return (user + nice + system + irq + softirq) / _TICK
+
+
 def settle(root: int, quiet: float = 0.05, limit_s: float = 60.0) -> None:
     """Waits until a process and its descendants use less than 5 % of a core: an import's work is not a report's cost."""
     until = time.monotonic() + limit_s

@@ -108,7 +108,7 @@ def test_machines_enter_at_any_phase_of_a_gather() -> None:
 
 REPORT = Report(
     10.0, 100, (0.2, 0.7), Load(1000, 100.0, 0, 0, 20.0, 50.0, 80.0), 1012, 2, Matched([0.2, 1.0], [], [], 0, 0),
-    {"edge": 20.0, "worker": 5.5},
+    {"edge": 20.0, "worker": 5.5}, 0.4,
 )  # fmt: skip
 
 
@@ -118,6 +118,7 @@ def test_a_report_is_judged() -> None:
     assert "50 ms where fsync p99 is at most 2 ms: met" in text
     assert "(bar 1 s: met)" in text
     assert "25.5 us: edge 20.0, worker 5.5" in text
+    assert "0.4 of " in text
     slow = Load(1000, 100.0, 0, 0, 20.0, 50.01, 80.0)
     assert ": MISSED)" in lines(replace(REPORT, load=slow))
     assert "slower than that" in lines(replace(REPORT, load=slow, fsync=(1.0, 2.5)))

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from benchmarks.loadgen import Load
-from benchmarks.processes import Process, by_name, family, name_of
+from benchmarks.processes import Process, by_name, family, machine_cpu_s, name_of
 from benchmarks.soak import BAR_MB, Growth, Look, Soaked, growth, look, passing, table
 
 EDGE, WORKER = (10, "edge"), (11, "worker")
@@ -91,6 +92,14 @@ def test_cpu_is_added_up_by_name() -> None:
         2: Process("edge", "", 3.0, 0, 0),
     }
     assert by_name(before, after) == {"edge": 2.0, "postgres": 1.5}
+
+
+def test_the_machine_is_as_busy_as_this_process_makes_it() -> None:
+    """Work of 0.2 s here is at least nearly as much there: the kernel counts in ticks."""
+    before, until = machine_cpu_s(), time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    assert machine_cpu_s() - before > 0.1
 
 
 def test_descendants_are_found_with_what_they_use() -> None:
