@@ -100,7 +100,7 @@ class Share:
                 if self.trouble != str(error):
                     self.trouble = str(error)
                     log.warning("no share of the partitions known", reason=self.trouble)
-            self._wanted, self._too_many = set(), 0
+            self._wanted, self._held, self._too_many = set(), frozenset(), 0
             await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311  so that not all come back at once
 
     def see(self, me: int, standing: Standing) -> None:
@@ -129,6 +129,7 @@ class Share:
 
     def left(self, partition: int) -> None:
         self._mine.discard(partition)
+        self._held -= {partition}  # who has it now, the next look says
 
     def surplus(self, partition: int) -> bool:
         if self._too_many <= 0 or partition not in self._mine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 
 from columns.positions import Positions, concatenate
 from gateway.worker.memory import Memory
+from geofence.jumps import NEVER
 from tests.geofence.system import Worker, in_batches
 from tests.geofence.test_presence import cuts, shown, worlds
 from tests.geofence.worlds import DEVICES, arriving, packets, runs, world
+from tests.visited import CORE, IN, ONE, OUT, THREE, TWO, route
 
 walks = st.lists(st.tuples(runs(8), packets), min_size=2, max_size=3)
 
@@ -51,6 +55,21 @@ class Owner:
         self.memory.state.replace_tracks(tracks)
 
 
+def known(memory: Memory) -> dict[str, Any]:
+    """All that decisions are made from, by terminal; not how much of a settled past need not be read again."""
+    state = memory.state
+    slots = np.flatnonzero(state.column("time", np.arange(len(state))) != NEVER)
+    columns = [state.column(name, slots).tolist() for name in ("time", "lon", "lat", "fingerprint", "heard")]
+    devices, newest = memory.recent.newest()
+    return {
+        "boots": memory.boots,
+        "fixes": dict(zip(state.device[slots].tolist(), zip(*columns, strict=True), strict=True)),
+        "tracks": dict(state.track_json(slot) for slot, track in state.tracks.items() if track.stays),
+        "newest": dict(zip(devices.tolist(), newest.tolist(), strict=True)),
+        "watch": set(memory.watch.episodes),
+    }
+
+
 def _key(rows: Positions, row: int) -> tuple[int, int, int]:
     return int(rows.device[row]), int(rows.time[row]), int(rows.fingerprint[row])
 
@@ -86,6 +105,45 @@ def test_a_crash_changes_nothing(world, walks, cuts, devices, data):
     assert shown(after.presences.values()) == shown(before.presences.values())
     assert after.shown() == before.shown()
     assert after.paged() == before.paged()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    world=worlds, walks=walks, cuts=cuts, data=st.data(),
+    devices=st.sampled_from([(101, 102, 103), (104, 106, 107), (105, 108, 101)]),
+)  # fmt: skip
+def test_a_new_owner_knows_what_the_dead_one_knew(world, walks, cuts, devices, data):
+    """Last fixes, when each was heard, stays and presences, newest seconds: after a crash at any moment they are equal."""
+    one = Owner(world.rules)
+    batches = in_batches(_arrived(world, devices, walks), [2 * cut for cut in cuts])
+    for batch in batches[: data.draw(st.integers(1, len(batches)))]:
+        one.take(batch)
+        if data.draw(st.booleans()):
+            one.take_snapshot()
+    before = known(one.memory)
+    one.die_and_recall(data.draw(st.integers(1, 4)))
+    assert known(one.memory) == before
+
+
+async def test_a_new_owner_knows_it_from_the_real_stores(pipeline):
+    """From the database's offset, snapshot, tracks and alarms, and the log's last fixes: with boots, tampering and all."""
+    cut = route(ONE, [OUT, OUT, IN, IN, IN]).with_columns(alarm=np.array([0, 0, 0, 256, 256], "<u4"))
+    async with pipeline.partition() as dead:
+        await pipeline.append(cut)
+        await pipeline.append(route(THREE, [OUT, IN, CORE, CORE]), boot="c0" * 8)
+        await pipeline.until_stored(9)
+        await pipeline.until(lambda: dead._snapshot_sequence)
+        await pipeline.append(route(ONE, [IN, OUT], start=400))
+        await pipeline.append(route(TWO, [OUT, CORE, CORE], start=100), boot="c0" * 8)
+        last = await pipeline.append(route(THREE, [OUT, OUT], start=50), boot="c0" * 8)  # late
+        await pipeline.until(lambda: dead.sequence == last)
+    before = known(dead._taking.memory)
+    assert before["tracks"]
+    assert before["watch"]
+    async with pipeline.partition() as heir:
+        await pipeline.until(lambda: heir.owned)
+        assert heir._snapshot_sequence < last, "the log was read, too"
+        assert known(heir._taking.memory) == before
 
 
 def test_the_walks_do_something():
