@@ -220,7 +220,8 @@ class Partition:
         """Memory as the last owner had it. Nothing is decided again, since other batches would decide otherwise:
 
         tracks were stored with the commits that changed them; last fixes are the snapshot's, and those of the log from
-        there to the offset, of which only the latest of each terminal counts.
+        there to the offset, of which only the latest of each terminal counts. The message at the offset itself is always in
+        the log, since trimming stops before the snapshot's: where it is not, the log followed a database newer than ours.
         """
         snapshot = await session.snapshot()
         memory, start = Memory(dict(boots)), 0
@@ -230,14 +231,20 @@ class Partition:
             except ValueError as error:  # read what the log still has instead
                 log.error("snapshot does not read", partition=self.number, error=str(error))  # noqa: TRY400
         self._snapshot_sequence = start
-        reader = self._log.reader(self.number, start, self._stream)
+        reader = self._log.reader(self.number, max(0, min(start, self.sequence - 1)), self._stream)
         deadline = self._clock.monotonic() + RECALL_S
         try:
             while reader.after < self.sequence:
                 messages = await reader.gather(0.0, GATHER_BYTES)
-                messages = [message for message in messages if message[0] <= self.sequence]
+                if reader.after > self.sequence and self.sequence not in {sequence for sequence, _ in messages}:
+                    raise Stopped(
+                        f"the log was trimmed behind the offset {self.sequence}, by a worker whose database is newer than this"
+                        " one. Restore that database, or give up what is lost by `lezgate log accept-loss --partition"
+                        f" {self.number}` | 日志在已处理位置 {self.sequence} 之后的数据已由较新的数据库清理，已停止处理：请恢复较新的"
+                        f"数据库，或执行 lezgate log accept-loss --partition {self.number} 放弃丢失的数据"
+                    )
                 if messages:
-                    _take_in(memory, messages)
+                    _take_in(memory, [message for message in messages if start < message[0] <= self.sequence])
                     deadline = self._clock.monotonic() + RECALL_S
                 elif self._clock.monotonic() > deadline:
                     raise Stopped(
