@@ -53,7 +53,7 @@ BEAT_S = 1.0
 SILENT_S = 3.0  # a consumer on a server of the cluster that died says nothing more, and no connection of ours is lost
 CATCH_UP_S = 10.0  # a new leader may tell of a stream before it has read on to its own end
 CONSUMER_IDLE_S = 300.0
-_PARTITIONS = "lezgate-partitions"
+PARTITIONS = "lezgate-partitions"
 _FULL = "maximum bytes exceeded"
 _TELL_FULL = (
     "the log is full: LEZGATE_LOG_MAX_BYTES is reached; it empties as workers store, so look at the workers and the database,"
@@ -111,7 +111,7 @@ class Log:
             max_bytes=max_bytes,
             num_replicas=replicas,
             duplicate_window=120,
-            metadata={_PARTITIONS: str(partitions)},
+            metadata={PARTITIONS: str(partitions)},
             first_seq=first_sequence if first_sequence > 1 else None,
         )
         while True:
@@ -146,7 +146,7 @@ class Log:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._troubles.pop(_ALL, None)
-                partitions = int((info.config.metadata or {}).get(_PARTITIONS, "1"))
+                partitions = int((info.config.metadata or {}).get(PARTITIONS, "1"))
                 return Stream(f"{NAME}@{info.created}", partitions)
 
     async def append(self, partition: int, data: bytes, message_id: str) -> int:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 import orjson
 
+from gateway.log import NAME, PARTITIONS
+
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
 EVERY_S = 2.0
 STALE_S = 10.0
 PATIENCE = 3  # a leader that is being elected answers nothing for some seconds: not every silence is a trouble
-_ASK = "$JS.API.STREAM.INFO.POS"
+_ASK = f"$JS.API.STREAM.INFO.{NAME}"
 _SUBJECTS = orjson.dumps({"subjects_filter": "pos.*"})
 _NOT_FOUND = 10059
 
@@ -82,6 +84,6 @@ def _figures(answer: dict[str, Any]) -> dict[str, Any]:
         "max_bytes": max(config.get("max_bytes", 0), 0),
         "last_sequence": state["last_seq"],
         "batches": {subject.rsplit(".", 1)[1]: n for subject, n in (state.get("subjects") or {}).items()},
-        "partitions": int((config.get("metadata") or {}).get("lezgate-partitions", "1")),
+        "partitions": int((config.get("metadata") or {}).get(PARTITIONS, "1")),
         "replicas": {"current": current, "missing": 1 + len(peers) - current},
     }

@@ -81,6 +81,22 @@ def test_links_lead_somewhere(name) -> None:
         assert (path.parent / target).exists(), target
 
 
+def anchors(path: Path) -> set[str]:
+    """What a link may name after `#`: headings as they are turned into anchors."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_links_lead_to_a_chapter(name) -> None:
+    """The part after `#` is a heading of the page."""
+    path = ROOT / name
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        page = (path.parent / target) if target else path
+        if page.suffix == ".md":
+            assert anchor in anchors(page), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize(("name", "table"), [("costs", capacity.costs()), ("fleets", capacity.fleets())])
 def test_the_page_on_scaling_shows_its_arithmetic(name, table) -> None:
     """Costs that were measured anew change every row that follows from them: python -m benchmarks.capacity."""
