@@ -128,6 +128,16 @@ async def load_snapshot(conn: Connection, partition: int) -> Snapshot | None:
     return None if row is None else Snapshot(*row)
 
 
+async def parked(conn: Connection, partition: int, after: int) -> list[bytes]:
+    """What was parked of the log behind ``after`` and waits for a replay: each a batch of one part (0015: an index)."""
+    cursor = await conn.execute(
+        "SELECT data FROM dead_letter WHERE reason IN ('refused', 'failed') AND replayed_at IS NULL"
+        " AND partition = %s AND sequence > %s",
+        [partition, after],
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 _FLUSH = """
     INSERT INTO terminal_last AS known (terminal, time, received, lon, lat, speed, course, status, quality)
     SELECT * FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s)

@@ -20,17 +20,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import structlog
 
-from columns.batch import Batch, DeadLetters, encode
+from columns.batch import Batch, DeadLetters, decode, encode
 from columns.ragged import Ragged, concatenate
 from columns.reason import Reason
 from gateway.log import StreamChangedError
 from storage.errors import CommitError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from columns.positions import Positions
     from gateway.worker.decision import Gathered
     from storage.work import Row
 
@@ -234,6 +235,20 @@ def alarm(partition: int, device: int, counts: Mapping[str, int], now: int) -> l
         },
         {"kind": KIND, "subject": subject, "at": now, "reason": KIND},
     ]  # fmt: skip
+
+
+def keys(rows: Positions) -> list[tuple[int, int, int]]:
+    """What each report is known by."""
+    columns = rows.device, rows.time, rows.fingerprint
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def without_parked(rows: Positions, letters: Iterable[bytes]) -> Positions:
+    """These rows but for those that are parked: they are not stored, so nobody remembers them."""
+    passed = {key for letter in letters for key in keys(decode(letter).positions)}
+    if not passed:
+        return rows
+    return rows.take(np.array([place for place, key in enumerate(keys(rows)) if key not in passed], np.intp))
 
 
 def _together(letters: Sequence[DeadLetters]) -> DeadLetters:

@@ -21,7 +21,7 @@ from gateway.histogram import Histogram
 from gateway.log import StreamChangedError
 from gateway.worker import decision as deciding
 from gateway.worker.memory import VERSION, Memory
-from gateway.worker.parking import TRIES, ForgottenError, Parking, Stopped, is_the_batchs
+from gateway.worker.parking import TRIES, ForgottenError, Parking, Stopped, is_the_batchs, without_parked
 from gateway.worker.share import Everything
 from gateway.worker.store import PING_S, Clock
 from gateway.worker.taking import Taking
@@ -220,8 +220,9 @@ class Partition:
         """Memory as the last owner had it. Nothing is decided again, since other batches would decide otherwise:
 
         tracks were stored with the commits that changed them; last fixes are the snapshot's, and those of the log from
-        there to the offset, of which only the latest of each terminal counts. The message at the offset itself is always in
-        the log, since trimming stops before the snapshot's: where it is not, the log followed a database newer than ours.
+        there to the offset, save parked ones, of which only the latest of each terminal counts. The message at the offset
+        itself is always in the log, since trimming stops before the snapshot's: where it is not, the log followed a
+        database newer than ours.
         """
         snapshot = await session.snapshot()
         memory, start = Memory(dict(boots)), 0
@@ -231,6 +232,7 @@ class Partition:
             except ValueError as error:  # read what the log still has instead
                 log.error("snapshot does not read", partition=self.number, error=str(error))  # noqa: TRY400
         self._snapshot_sequence = start
+        parked = await session.parked(start)
         reader = self._log.reader(self.number, max(0, min(start, self.sequence - 1)), self._stream)
         deadline = self._clock.monotonic() + RECALL_S
         try:
@@ -244,7 +246,7 @@ class Partition:
                         f"数据库，或执行 lezgate log accept-loss --partition {self.number} 放弃丢失的数据"
                     )
                 if messages:
-                    _take_in(memory, [message for message in messages if start < message[0] <= self.sequence])
+                    _take_in(memory, [message for message in messages if start < message[0] <= self.sequence], parked)
                     deadline = self._clock.monotonic() + RECALL_S
                 elif self._clock.monotonic() > deadline:
                     raise Stopped(
@@ -298,13 +300,13 @@ class Partition:
             await self._log.trim(self.number, upto)
 
 
-def _take_in(memory: Memory, messages: list[tuple[int, bytes]]) -> None:
-    """Rows that were decided; what cannot be read or remembered of them was parked then, and is passed over now."""
+def _take_in(memory: Memory, messages: list[tuple[int, bytes]], parked: list[bytes]) -> None:
+    """Rows that were decided; what was parked then, or cannot be read or remembered, is passed over now."""
     try:
-        memory.recall(deciding.gather(messages, {}).positions)
+        memory.recall(without_parked(deciding.gather(messages, {}).positions, parked))
     except Exception:
         if len(messages) == 1:
             log.exception("message not recalled", sequence=messages[0][0])
             return
         for message in messages:
-            _take_in(memory, [message])
+            _take_in(memory, [message], parked)

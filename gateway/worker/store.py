@@ -84,6 +84,9 @@ class Session(Reads, Protocol):
 
     async def snapshot(self) -> Snapshot | None: ...
 
+    async def parked(self, after: int) -> list[bytes]:
+        """What was parked of the log behind ``after``: batches of one part each."""
+
     async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None: ...
 
     async def trimmable(self, stream: str, sequence: int) -> int:
@@ -183,6 +186,10 @@ class PostgresSession(PostgresReads):
     async def snapshot(self) -> Snapshot | None:
         with _told_apart():
             return await load.load_snapshot(self._connection, self._partition)
+
+    async def parked(self, after: int) -> list[bytes]:
+        with _told_apart():
+            return await load.parked(self._connection, self._partition, after)
 
     async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None:
         with _told_apart():

@@ -94,6 +94,20 @@ async def test_what_is_replayed_after_a_fix_is_stored(
     assert pipeline.query("SELECT stored FROM log_offset") == [(2,)]
 
 
+async def test_a_new_owner_remembers_nothing_that_was_parked(pipeline: Pipeline, choking: list[int]) -> None:
+    """It goes on as the old one would have: the terminal's last fix is the last one that is stored."""
+    rows = poisoned(route(ONE, [OUT, OUT, OUT]), 2)
+    last = await pipeline.append(rows)
+    async with pipeline.partition() as partition:
+        await pipeline.until(lambda: partition.sequence == last)
+        assert choking
+    pipeline.query("DELETE FROM worker_snapshot")
+    async with pipeline.partition() as heir:
+        await pipeline.until(lambda: heir.owned)
+        state = heir._taking.memory.state
+        assert state.column("time", state.slots_of(np.array([ONE]))).tolist() == [rows.time[1]]
+
+
 async def test_a_row_that_the_database_refuses(pipeline: Pipeline) -> None:
     """It goes the same way, under the other reason."""
     pipeline.query("ALTER TABLE position ADD CONSTRAINT refuse CHECK (altitude <> 4711)")

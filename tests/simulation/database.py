@@ -10,42 +10,43 @@ Visits, alarms and pages are tests/geofence/system.py's, which does what storage
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
 
-from geofence.tampering import Watch
-from storage.errors import EpochChangedError, OffsetMovedError, UnavailableError
+from gateway.worker.parking import keys
+from storage.errors import EpochChangedError, OffsetMovedError, RefusedError
 from storage.load import Offset, Snapshot
+from storage.membership import Standing
 from storage.work import Committed
 from tests.geofence import system
-from tests.simulation.loop import PROCESS
-from tests.simulation.weather import Channel
+from tests.simulation.bad_rows import PARKED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    import asyncio
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from columns.positions import Positions
     from geofence.ruleset import Ruleset
-    from storage.ruleset import Changes
     from storage.work import Work
-    from tests.simulation.loop import Process
+    from tests.simulation.sessions import Session
     from tests.simulation.weather import Weather
 
 Key = tuple[int, int, int]
 
 
-def keys(positions: Positions) -> list[Key]:
-    """Of every report: what it is known by."""
-    columns = positions.device, positions.time, positions.fingerprint
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+class Letter(NamedTuple):
+    """A row of dead_letter."""
+
+    partition: int
+    sequence: int
+    reason: int
+    data: bytes
 
 
 @dataclass
@@ -57,7 +58,9 @@ class Tables:
     tracks: dict[int, dict[int, Any]] = field(default_factory=dict)
     stored: dict[Key, int] = field(default_factory=dict)
     """Key -> partition."""
-    letters: Counter[int] = field(default_factory=Counter)
+    letters: list[Letter] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+    """Kinds of alarms that were raised besides visits'."""
     visiting: system.Database = field(default_factory=system.Database)
     commits: int = 0
 
@@ -73,6 +76,7 @@ class Server:
         self.sessions: list[Session] = []
         self.down = False
         self.counts: Counter[str] = Counter()
+        self.refuses: Callable[[Positions], NDArray[np.bool_]] = lambda rows: np.zeros(len(rows), bool)
         self._whole = whole
         self._locks: dict[int, Session] = {}
         self._rows: dict[int, Session] = {}
@@ -101,7 +105,9 @@ class Server:
         self._locks.clear()
 
     def lock(self, session: Session) -> bool:
-        return self._locks.setdefault(session.partition, session) is session
+        ours = self._locks.setdefault(session.partition, session) is session
+        session.joined = session.joined or ours
+        return ours
 
     def offset(self, partition: int, stream: str) -> Offset:
         return self.tables.offsets.setdefault(partition, Offset(partition, stream, 0, 0, {}, 0, 0, 0, {}))
@@ -123,6 +129,9 @@ class Server:
         elif work.epoch != self.epoch:
             self.counts["epoch_changed"] += 1
             error = EpochChangedError(work.epoch, self.epoch)
+        elif self.refuses(work.positions).any():
+            self.counts["rows_refused"] += 1
+            error = RefusedError("a value that fits no column")
         else:
             self._rows[work.partition] = session
         session.answer(answer, error)
@@ -131,6 +140,21 @@ class Server:
         duplicate = self._apply(work)
         self._give_up_row(session)
         return Committed(len(work.positions) - duplicate, duplicate)
+
+    def rollback(self, session: Session, work: Work) -> Committed:
+        self._give_up_row(session)
+        return Committed(len(work.positions), 0)
+
+    def parked(self, partition: int, after: int) -> list[bytes]:
+        return [
+            letter.data for letter in self.tables.letters
+            if letter.partition == partition and letter.sequence > after and letter.reason in PARKED
+        ]  # fmt: skip
+
+    def look(self) -> Standing:
+        """storage/membership.py: every process has a lock on its number for itself, and one for each partition it took."""
+        joined = Counter(session.member for session in self.sessions if session.joined)
+        return Standing(frozenset(self._locks), {member: n - 1 for member, n in joined.items()})
 
     def _give_up_row(self, session: Session) -> None:
         if self._rows.get(session.partition) is not session:
@@ -160,7 +184,12 @@ class Server:
         added = rows.take(np.flatnonzero(new))
         tables.visiting.store(_as_stored(added))
         tables.stored.update(dict.fromkeys(keys(added), work.partition))
-        tables.letters.update(work.dead_letters.reason.tolist())
+        letters = work.dead_letters
+        tables.letters += [
+            Letter(work.partition, work.sequence, int(reason), letters.data[i])
+            for i, reason in enumerate(letters.reason)
+        ]
+        tables.signals += [row["kind"] for row in work.signals if "reason" not in row]
         for device, track in orjson.loads(orjson.dumps(work.tracks)):
             its = tables.tracks.setdefault(work.partition, {})
             if track is None:
@@ -179,178 +208,3 @@ class Server:
 
 def _as_stored(rows: Positions) -> Positions:
     return rows.with_columns(lon=np.rint(rows.lon * 1e6) / 1e6, lat=np.rint(rows.lat * 1e6) / 1e6)
-
-
-class Session:
-    """One connection of one process; a gateway.worker.store.Session. open: as far as the server knows."""
-
-    def __init__(self, server: Server, process: Process, partition: int) -> None:
-        self.server, self.process, self.partition = server, process, partition
-        self.open = True
-        self._weather = server.weather
-        self._there, self._back = Channel(server.weather), Channel(server.weather)
-        self._asked: dict[asyncio.Future[Any], bool] = {}
-        """What is not answered yet, and whether it was a COMMIT."""
-
-    def cut(self) -> None:
-        """The connection is lost: the server notices now, the client some time later."""
-        if not self.open:
-            return
-        self.open = self._there.open = self._back.open = False
-        self.server.ended(self)
-        for future in self._asked:
-            self.server.loop.after(self._weather.pause(1.0), self._lost, future)
-
-    def close(self) -> None:
-        """By the client, or by the end of its process: what it sent before is done first."""
-        self._there.send(self.cut)
-
-    def _lost(self, future: asyncio.Future[Any]) -> None:
-        if not future.done():
-            known = not self._asked[future]
-            self.server.counts["unavailable" if known else "in_doubt"] += 1
-            future.set_exception(UnavailableError("the connection was lost", known=known))
-
-    def answer(self, future: asyncio.Future[Any], result: Any) -> None:
-        self._back.send(self._answered, future, result)
-
-    def _answered(self, future: asyncio.Future[Any], result: Any) -> None:
-        if future.done():
-            return
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
-    async def _ask(self, what: Callable[[asyncio.Future[Any]], None], *, committing: bool = False) -> Any:
-        if self.process.dead:
-            raise asyncio.CancelledError
-        assert PROCESS.get() is self.process
-        if not self.open:
-            raise UnavailableError("the connection is closed", known=True)
-        future: asyncio.Future[Any] = self.server.loop.create_future()
-        self._asked[future] = committing
-        if self._weather.bad("cut", 0.001):
-            self.cut()
-        self.process.endanger(self._weather)
-        self._there.send(what, future)
-        try:
-            return await future
-        finally:
-            self._asked.pop(future, None)
-
-    async def _value(self, what: Callable[..., Any], *args: Any) -> Any:
-        def do(future: asyncio.Future[Any]) -> None:
-            self.answer(future, what(*args))
-
-        return await self._ask(do)
-
-    # ---- the port -------------------------------------------------------------------------------------------------
-
-    async def lock(self) -> bool:
-        return bool(await self._value(self.server.lock, self))
-
-    async def offset(self, stream: str) -> Offset:
-        found: Offset = await self._value(self.server.offset, self.partition, stream)
-        return found
-
-    async def snapshot(self) -> Snapshot | None:
-        found: Snapshot | None = await self._value(self.server.tables.snapshots.get, self.partition)
-        return found
-
-    async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None:
-        snapshots = self.server.tables.snapshots
-        await self._value(snapshots.__setitem__, self.partition, Snapshot(sequence, version, state))
-
-    async def trimmable(self, stream: str, sequence: int) -> int:
-        return int(await self._value(lambda: sequence))
-
-    async def tracks(self) -> dict[int, Any]:
-        return dict(await self._value(lambda: dict(self.server.tables.tracks.get(self.partition, {}))))
-
-    async def watch(self) -> Watch:
-        return Watch(await self._value(dict))
-
-    async def known(self, positions: Positions) -> NDArray[np.bool_]:
-        stored = self.server.tables.stored
-        found: NDArray[np.bool_] = await self._value(lambda: np.array([key in stored for key in keys(positions)], bool))
-        return found
-
-    async def commit(self, work: Work) -> Committed:
-        def begin(future: asyncio.Future[Any]) -> None:
-            self.server.begin(self, work, future)
-
-        def end(future: asyncio.Future[Any]) -> None:
-            if self._weather.bad("doubt", 0.02):
-                self.cut()
-                return
-            done = self.server.end(self, work)
-            if self._weather.bad("doubt", 0.02):
-                self.cut()
-                return
-            self.answer(future, done)
-
-        await self._ask(begin)
-        committed: Committed = await self._ask(end, committing=True)
-        return committed
-
-    async def flush_last(self, positions: Positions) -> None:
-        await self._value(len, positions)
-
-    async def ping(self) -> None:
-        await self._value(lambda: None)
-
-    async def trial(self, work: Work) -> Committed:
-        raise NotImplementedError("nothing is parked here")
-
-    async def rules_since(self, epoch: int) -> Changes:
-        raise NotImplementedError("see Rules")
-
-    async def fixes_before(self, device: int, at: int, most: int) -> Positions:
-        return await self._history(self.server.tables.visiting.fixes_before, device, at, most)
-
-    async def fixes_from(self, device: int, at: int, most: int) -> Positions:
-        return await self._history(self.server.tables.visiting.fixes_from, device, at, most)
-
-    async def presences(self, device: int, since: int) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = await self._history(self.server.tables.visiting.presences_of, device, since)
-        return found
-
-    async def _history(self, what: Callable[..., Any], *args: Any) -> Any:
-        def run() -> Any:
-            try:
-                what(*args).send(None)
-            except StopIteration as done:
-                return done.value
-            raise AssertionError("nothing there waits")
-
-        return await self._value(run)
-
-    async def now(self) -> tuple[int, Ruleset]:
-        """The rules as they are, with their epoch."""
-        found: tuple[int, Ruleset] = await self._value(
-            lambda: (self.server.epoch, self.server.rulesets[self.server.epoch])
-        )
-        return found
-
-
-class Store:
-    """A gateway.worker.store.Store of one process."""
-
-    def __init__(self, server: Server, process: Process) -> None:
-        self._server, self._process = server, process
-
-    @asynccontextmanager
-    async def session(self, partition: int) -> AsyncIterator[Session]:
-        await asyncio.sleep(self._server.weather.latency())
-        if self._process.dead:
-            raise asyncio.CancelledError
-        if self._server.down:
-            raise UnavailableError("connection refused", known=True)
-        session = Session(self._server, self._process, partition)
-        self._server.sessions.append(session)
-        self._process.at_death.append(session.close)
-        try:
-            yield session
-        finally:
-            session.close()

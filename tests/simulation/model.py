@@ -16,9 +16,10 @@ import numpy as np
 from columns.batch import decode
 from columns.fingerprint import fingerprints
 from columns.positions import concatenate
+from gateway.worker.parking import KIND, keys
 from geofence.visits import Visit, ZoneFacts, form
 from tests.geofence.paging import OracleWorker
-from tests.simulation.database import keys
+from tests.simulation.bad_rows import PARKED, is_bad
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def kind(failure: str) -> str:
     kinds = {
         "acknowledged and not stored": "lost", "never told": "never acknowledged", "never sent": "invented",
         "is not read to its end": "stuck", "trimmed up to": "trimmed too far", "after": "order of batches",
-        "rows for": "rows", "came,": "counters", "rows,": "counters", "rejected": "rejects", "dead letters": "letters",
+        "rows for": "rows", "came,": "counters", "rows,": "counters", "rejected": "rejects", "dead letters": "letters", "parked": "parked",
         "presence": "presences", "paged": "pages", "alarm stand": "alarms", "alarms stand": "alarms", "visit": "visits", "raised": "raised",
     }  # fmt: skip
     return next((name for words, name in kinds.items() if words in failure), failure)
@@ -63,12 +64,16 @@ def keys_of(terminal: Terminal) -> list[Key]:
 
 
 def _reports(terminals: list[Terminal], tables: Tables) -> Iterator[str]:
-    """What was acknowledged is stored, and nothing is that was not sent."""
+    """What was acknowledged is stored, or parked where it is bad, and nothing is that was not sent."""
     sent: set[Key] = set()
+    parked = set(_parked(tables))
     for terminal in terminals:
         its = keys_of(terminal)
         sent.update(its)
-        lost = [number for number in sorted(terminal.acknowledged) if its[number] not in tables.stored]
+        lost = [number for number in sorted(terminal.acknowledged) if its[number] not in tables.stored.keys() | parked]
+        harmless = [n for n, key in enumerate(its) if key in parked and not is_bad(n, terminal.weather)]
+        if harmless:
+            yield f"{terminal.phone}: parked without need: {harmless}"
         if lost:
             yield f"{terminal.phone}: acknowledged and not stored: {lost}"
     invented = tables.stored.keys() - sent
@@ -77,6 +82,12 @@ def _reports(terminals: list[Terminal], tables: Tables) -> Iterator[str]:
     rows = sum(len(part) for parts in tables.visiting.fixes.values() for part in parts)
     if rows != len(tables.stored):
         yield f"{rows} rows for {len(tables.stored)} reports"
+
+
+def _parked(tables: Tables) -> Iterator[Key]:
+    for letter in tables.letters:
+        if letter.reason in PARKED:
+            yield from keys(decode(letter.data).positions)
 
 
 def _unique(log: Server) -> dict[int, list[Batch]]:
@@ -103,8 +114,10 @@ def _batches(log: Server) -> Iterator[str]:
 
 
 def _counters(log: Server, tables: Tables) -> Iterator[str]:
-    """In = stored + duplicate + quarantined + rejected, by partition, and the stored ones are the rows."""
-    letters: Counter[int] = Counter()
+    """In = stored + duplicate + quarantined + parked, by partition, and the stored ones are the rows; so with rejects."""
+    letters = Counter(letter.reason for letter in tables.letters if letter.reason in PARKED)
+    if letters and KIND not in tables.signals:
+        yield f"parked {sum(letters.values())} reports, and no alarm was raised"
     for partition, batches in _unique(log).items():
         offset = tables.offsets.get(partition)
         if offset is None:
@@ -112,20 +125,22 @@ def _counters(log: Server, tables: Tables) -> Iterator[str]:
                 yield f"partition {partition}: nothing was ever committed"
             continue
         came = sum(len(batch.positions) for batch in batches)
-        counted = offset.stored + offset.duplicate + offset.quarantined
+        parked = {name: offset.rejected[name] for name in PARKED.values() if name in offset.rejected}
+        counted = offset.stored + offset.duplicate + offset.quarantined + sum(parked.values())
         if came != counted:
             yield f"partition {partition}: {came} came, {counted} are counted: {offset}"
         rows = sum(where == partition for where in tables.stored.values())
         if rows != offset.stored + offset.quarantined:
             yield f"partition {partition}: {rows} rows, {offset.stored} + {offset.quarantined} are counted"
-        rejected: Counter[str] = Counter()
+        rejected = Counter(parked)
         for batch in batches:
             rejected.update(batch.rejected)
             letters.update(batch.dead_letters.reason.tolist())
         if rejected != Counter(offset.rejected):
             yield f"partition {partition}: rejected {dict(rejected)}, counted {offset.rejected}"
-    if letters != tables.letters:
-        yield f"dead letters {dict(letters)}, stored {dict(tables.letters)}"
+    found = Counter(letter.reason for letter in tables.letters)
+    if letters != found:
+        yield f"dead letters {dict(letters)}, stored {dict(found)}"
 
 
 def _presences(terminals: list[Terminal], tables: Tables, place: Place) -> Iterator[str]:

@@ -75,6 +75,9 @@ MUTANTS = (
     Mutant("tracks are not read at take-over", PARTITION, (
         ("replace_tracks(await session.tracks())", "replace_tracks({})"),
     )),
+    Mutant("what was parked is remembered at take-over", PARTITION, (
+        ("without_parked(deciding.gather(messages, {}).positions, parked)", "deciding.gather(messages, {}).positions"),
+    )),
     Mutant("late rows are not judged", TAKING, (
         ("        for device in judged.late:", "        for device in ():"),
     )),

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import secrets
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from unittest import mock
 
 import structlog
 
+from storage.errors import RefusedError
 from tests.geofence.worlds import DEVICES, EDIT, WORLDS
-from tests.simulation import database, jetstream, model
+from tests.simulation import bad_rows, database, jetstream, model
 from tests.simulation.bounds import bounds
 from tests.simulation.edges import Edge
 from tests.simulation.loop import SECOND, VirtualLoop, virtual
@@ -69,6 +71,8 @@ class Simulation:
         self.log = jetstream.Server(self.weather, partitions)
         first = self.place.before if edited else self.place.rules
         self.database = database.Server(self.weather, first, self.place.rules)
+        if self.weather.has("refused_rows"):
+            self.database.refuses = bad_rows.refused
         self.log.on_trim = self._trimmed
         self.edges = [Edge(n, self.weather, self.log, self._edge_starts) for n in range(chance.choice([1, 2, 2]))]
         self.workers = [
@@ -173,6 +177,11 @@ class Simulation:
         if upto > covered:
             self.result.failures.append(f"partition {partition}: trimmed up to {upto}, covered is {covered}")
 
+    def caught(self, error: BaseException | None) -> None:
+        """The code has caught what it should not raise, unless the row was a bad one."""
+        if not isinstance(error, RefusedError | ZeroDivisionError):
+            self.loop.errors.append(error or RuntimeError("a fault that was logged"))
+
     # ---- the run --------------------------------------------------------------------------------------------------
 
     async def _all(self) -> None:
@@ -222,6 +231,7 @@ class Simulation:
             "visits": len(visiting.visits), "alarms": len(visiting.alarms),
             "pauses": sum(n for event, n in self.told.items() if event.startswith("reading paused")),
             "pages": sum(alarm.paged is not None for alarm in visiting.alarms.values()),
+            "parked": sum(letter.reason in bad_rows.PARKED for letter in tables.letters),
             "restarts": sum(each.lives - 1 for each in (*self.edges, *self.workers)),
             **self.log.counts, **self.database.counts,
         }  # fmt: skip
@@ -249,7 +259,7 @@ def _seeded(weather: Weather) -> Iterator[None]:
     """Random names and pauses are the seed's, too, and so is which bounds are small."""
     names = mock.patch.object(secrets, "token_hex", lambda n: weather.random.randbytes(n).hex())
     jitter = mock.patch.object(random, "uniform", weather.random.uniform)
-    with names, jitter, bounds(weather.random):
+    with names, jitter, bounds(weather.random), bad_rows.poisoned(weather):
         yield
 
 
@@ -259,11 +269,12 @@ def _heard(simulation: Simulation) -> Iterator[None]:
 
     def hear(_: Any, level: str, event: dict[str, Any]) -> Any:
         error = event.pop("exc_info", None)
+        error = sys.exc_info()[1] if error is True else error
         text = " ".join(f"{name}={value}" for name, value in event.items())
         simulation.say(f"{level}: {text}")
         simulation.told[event["event"]] += 1
         if event["event"] in OURS:
-            simulation.loop.errors.append(error if isinstance(error, BaseException) else _present())
+            simulation.caught(error if isinstance(error, BaseException) else sys.exc_info()[1])
         raise structlog.DropEvent
 
     before = structlog.get_config()
@@ -272,12 +283,6 @@ def _heard(simulation: Simulation) -> Iterator[None]:
         yield
     finally:
         structlog.configure(**before)
-
-
-def _present() -> BaseException:
-    import sys  # noqa: PLC0415
-
-    return sys.exc_info()[1] or RuntimeError("a fault that was logged")
 
 
 def simulate(seed: int) -> Result:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 KINDS = (
     "drop", "delay", "duplicate", "late_copy", "refuse", "lose_delivery", "log_down",
     "edge_crash", "edge_stall", "edge_restart", "worker_crash", "worker_stall", "reset", "clock",
-    "cut", "database_down", "lock_lost", "doubt", "edit", "flap", "blind", "resend", "mad_clock", "garbage", "stranger", "crash_at_call",
+    "cut", "database_down", "lock_lost", "doubt", "edit", "flap", "blind", "resend", "mad_clock", "garbage", "stranger", "crash_at_call", "refused_rows", "poison",
+    "shares",
 )  # fmt: skip
 LATE_COPY_S = 150.0  # beyond the log's window for message ids
 

@@ -9,16 +9,17 @@ from gateway.log import Log, Reader
 from gateway.worker.asking import Asking
 from gateway.worker.partition import Partition
 from gateway.worker.rules import Rules, RulesCache
+from gateway.worker.share import Everything, Share
 from gateway.worker.store import Clock
-from tests.simulation import database
 from tests.simulation.jetstream import Client
 from tests.simulation.loop import Process
+from tests.simulation.sessions import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.log import Stream
-    from tests.simulation import jetstream
+    from tests.simulation import database, jetstream
     from tests.simulation.weather import Weather
 
 GATHER_S = 0.15
@@ -51,12 +52,16 @@ class Life:
 
     async def _run(self) -> None:
         client = cast("Any", Client(self.worker.log, self.process))
-        broker, store = _Log(client), database.Store(self.worker.database, self.process)
+        broker, store = _Log(client), Store(self.worker.database, self.process)
         stream = await broker.stream()
         rules, asking = _Rules(), Asking(client, time.monotonic)
+        turns: Share | Everything = Everything()
+        if self.weather.has("shares"):
+            turns = Share(store, stream.partitions)
+            self.process.start(turns.run())
         clock = Clock(time.monotonic, lambda: time.time_ns() // 1000)
         self.partitions = [
-            Partition(number, stream, broker, store, rules, asking, GATHER_S, clock)
+            Partition(number, stream, broker, store, rules, asking, GATHER_S, clock, turns)
             for number in range(stream.partitions)
         ]
         for one in self.partitions:
