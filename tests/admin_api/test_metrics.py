@@ -30,7 +30,7 @@ class Hall(SimpleNamespace):
         ack.observe(0.2)
         edge = {
             "pid": 7, "host": "a", "ready": True, "connections": 3, "paused": False, "pending_bytes": 0,
-            "appended_batches": 5, "counts": {"checksum": 2, "13700001234 is not a name": 1},
+            "appended_batches": 5, "counts": {"checksum": 2, "13700001234": 1, "x1f00": 1},
             "ack_latency": ack.to_json(), "nats_reconnects": 1, "clock_ahead_s": -90.5, "resident_bytes": 1000,
         }  # fmt: skip
         worker = {
