@@ -24,6 +24,7 @@ from gateway.edge.acknowledge import Writer
 from gateway.edge.appender import Appender
 from gateway.edge.assemblies import Assemblies
 from gateway.edge.conversation import Talk
+from gateway.edge.deadlines import Budget
 from gateway.edge.fleet_clock import FleetClock
 from gateway.edge.patience import Patience
 from gateway.edge.rejected import Rejected
@@ -87,6 +88,7 @@ class Hub:
         self.swaps = Swaps(registry)
         self.rivals = Rivals(self, publish)
         self.patience = Patience()
+        self.budget = Budget(self)
         self.assemblies = Assemblies(self)
         self.uploads = Uploads(self, blobs, keep)
         self.appender = Appender(log, partitions, self._stored, ended)
@@ -177,7 +179,7 @@ class Hub:
             self.tracer.received(intake, hosts, received)
         packets, sessions = intake.packets, self.sessions
         sessions.heard[hosts] = now
-        np.add.at(sessions.taken, hosts, np.fromiter(map(len, chunks), np.int64, len(chunks)))
+        self.budget.spend(hosts, np.fromiter(map(len, chunks), np.int64, len(chunks)))
         slots = sessions.speakers(hosts[packets.chunk], packets.phone_hi, packets.phone_lo)
         if len(sessions.guests):
             sessions.heard[slots] = now
@@ -189,6 +191,7 @@ class Hub:
             packets = intake.packets
         talk = Talk(self, received)
         if len(intake.conversation):
+            self.budget.converse(hosts[packets.chunk[intake.conversation]])
             talk.converse(intake, hosts)
             slots = sessions.speakers(hosts[packets.chunk], packets.phone_hi, packets.phone_lo)
         self.telemetry.take(intake, hosts, slots, before, received)
