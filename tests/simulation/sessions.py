@@ -117,7 +117,7 @@ class Session:
         await self._value(snapshots.__setitem__, self.partition, Snapshot(sequence, version, state))
 
     async def trimmable(self, stream: str, sequence: int) -> int:
-        return int(await self._value(lambda: sequence - 1))
+        return int(await self._value(lambda: max(0, sequence - 1)))
 
     async def tracks(self) -> dict[int, Any]:
         return dict(await self._value(lambda: dict(self.server.tables.tracks.get(self.partition, {}))))
