@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from storage.major import check_major
+from storage.major import MADE, check_cluster
 from storage.placement import home_of, reachable_binaries
 from storage.postmaster import forget_stranger, postmaster, serves
 from storage.roles import DATABASE, ROLES, SUPERUSER, ensure_roles
@@ -99,7 +99,7 @@ class EmbeddedPostgres:
     def start(self, timeout: float = 120) -> Outcome:
         """Returns when the server takes connections and the database and its roles exist; ``timeout`` in seconds.
 
-        Raises EmbeddedPostgresError, UnreachablePathError where root's choice of user cannot work, or OtherMajorError.
+        Raises EmbeddedPostgresError, UnreachablePathError where root's choice of user cannot work, or ClusterError: a lost one is not made anew.
         """
         deadline = time.monotonic() + timeout
         user = service_user(self.cluster)
@@ -112,12 +112,13 @@ class EmbeddedPostgres:
         with self._alone():
             if self._adopt(deadline):
                 return "adopted"
-            check_major(self.cluster, self._bin)
+            check_cluster(self.cluster, self._bin)
             created = not self.cluster.exists()
             if created:
                 building = self.data_dir / "cluster.new"
                 self.make_cluster(building, user)
                 building.rename(self.cluster)
+            (self.data_dir / MADE).touch()
             self._launch(user, deadline)
             ensure_roles(self.url("superuser", "postgres"), self._secrets)
             return "created" if created else "started"

@@ -1,6 +1,7 @@
-"""A cluster belongs to one major version of PostgreSQL: another one's server refuses it, so we say what to do instead.
+"""What a start finds in place of a cluster that it can use, and what to do about it: nothing is made over what was there.
 
 cluster           the one in use
+made              an empty file: there was one, so where `cluster` is missing it was lost
 cluster.N         one of major N that an upgrade has left behind
 cluster.upgraded  what an upgrade has made, whole, in the moment before it takes the place of `cluster`
 """
@@ -15,12 +16,13 @@ from storage.programs import major_of_cluster, major_of_programs
 if TYPE_CHECKING:
     from pathlib import Path
 
+MADE = "made"
 UPGRADED = "cluster.upgraded"
 _KEPT = re.compile(r"cluster\.\d+")
 
 
-class OtherMajorError(RuntimeError):
-    """The cluster is of another major version than the programs, or an upgrade was interrupted."""
+class ClusterError(RuntimeError):
+    """The cluster is lost, or of another major version than the programs, or an upgrade was interrupted."""
 
 
 def kept(data_dir: Path) -> list[Path]:
@@ -28,23 +30,29 @@ def kept(data_dir: Path) -> list[Path]:
     return sorted(path for path in data_dir.glob("cluster.*") if _KEPT.fullmatch(path.name))
 
 
-def check_major(cluster: Path, programs: Path) -> None:
-    """Raises OtherMajorError where a start would fail, or would begin anew beside what an upgrade was about to replace."""
+def check_cluster(cluster: Path, programs: Path) -> None:
+    """Raises ClusterError where a start would fail, or would begin anew in place of what there was."""
     if not cluster.exists():
         if kept(cluster.parent):
-            raise OtherMajorError(
+            raise ClusterError(
                 f"{cluster} is missing and {kept(cluster.parent)[-1]} is there: an upgrade was interrupted. Run"
                 f" `lezgate db upgrade`, or rename the old one back | {cluster} 缺失：升级曾中断，请执行 lezgate db upgrade，或将旧目录改回原名"
+            )
+        if (cluster.parent / MADE).exists():
+            raise ClusterError(
+                f"{cluster} is gone: run `lezgate backup restore DIR --keep-log` (docs/backup.md); to begin anew, with no zone, no"
+                f" machine and no track, remove {cluster.parent} | {cluster} 丢失：请执行 lezgate backup restore DIR --keep-log"
+                f"（见 docs/backup.md）；若要放弃全部数据重新开始，请删除 {cluster.parent}"
             )
         return
     ours, theirs = major_of_programs(programs), major_of_cluster(cluster)
     if ours < theirs:
-        raise OtherMajorError(
+        raise ClusterError(
             f"{cluster} is of PostgreSQL {theirs}, and this lezgate brings {ours}: use a lezgate with {theirs}"
             f" | {cluster} 属于 PostgreSQL {theirs}，而本程序自带 {ours}：请使用自带 {theirs} 的版本"
         )
     if ours > theirs:
-        raise OtherMajorError(
+        raise ClusterError(
             f"{cluster} is of PostgreSQL {theirs}, and this lezgate brings {ours}. Nothing was changed. Back up with the lezgate"
             f" of before, then run `lezgate db upgrade` (docs/backup.md) | {cluster} 属于 PostgreSQL {theirs}，而本程序自带 {ours}，"
             "数据未改动。请先用原版本备份，再执行 lezgate db upgrade（见 docs/backup.md）"

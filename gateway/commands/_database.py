@@ -15,7 +15,7 @@ from gateway.data_lock import DataInUseError
 from gateway.database import running_database
 from gateway.nats_server import NatsServerError
 from storage.embedded import EmbeddedPostgresError
-from storage.major import OtherMajorError
+from storage.major import ClusterError
 from storage.migrate import MigrationError
 from storage.service_user import UnreachablePathError
 
@@ -38,7 +38,7 @@ def troubles_told() -> Iterator[None]:
         MigrationError,
         NatsServerError,
         DataInUseError,
-        OtherMajorError,
+        ClusterError,
         UnreachablePathError,
     ) as error:  # these say it themselves, in both languages
         raise click.ClickException(str(error)) from error

@@ -94,6 +94,7 @@ class Drill:
             time.sleep(0.1)
         promised = acknowledged(travellers)
         shutil.rmtree(store.cluster)
+        self._refuses(gateway)
         with self._timed("a: restore beside the log"):
             gateway.command("backup", "restore", str(self.scratch / "backup"), "--keep-log")
         with self._timed("a: start until ready and caught up"):
@@ -154,6 +155,14 @@ class Drill:
         promised = set(before.rows) | acknowledged(again)
         self._compare("c", promised, self._caught_up(gateway, promised), before)
         self._audited(gateway, "log.accept_loss")
+
+    def _refuses(self, gateway: Gateway) -> None:
+        """A start over a lost database begins nothing anew."""
+        ended = subprocess.run(
+            [LEZGATE, "serve"], env=gateway.environment, capture_output=True, timeout=60, check=False
+        )
+        if ended.returncode == 0 or b"--keep-log" not in ended.stderr:
+            self.faults.append("a: serve does not say that the database is lost")
 
     # ---- hands ----
 

