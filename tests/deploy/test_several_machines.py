@@ -23,6 +23,7 @@ from tests.plugins.terminals import Terminal
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 COMPOSE = yaml.safe_load((Path(__file__).resolve().parents[2] / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
 TERMINALS, REPORTS = 4, 10
+BEGUN = time.time_ns() // 1000 - 86_400_000_000  # yesterday: what is older than LEZGATE_TRACK_DAYS is dropped
 
 
 class Machines:
@@ -116,7 +117,7 @@ def report(machines: Machines, number: int, first: int) -> int:
                 if one is None:
                     one = Terminal(machines.jt808, f"1381100{number:04d}")
                     one.join()
-                body = terminal.location(1_700_000_000_000_000 + i * 1_000_000, 116 + i * 1e-5, 36.5)
+                body = terminal.location(BEGUN + i * 1_000_000, 116 + i * 1e-5, 36.5)
                 if one.ask(0x0200, body).result == 0:
                     break
             except (OSError, AssertionError):

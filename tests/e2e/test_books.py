@@ -71,7 +71,8 @@ class Sender:
 
     def __init__(self, port: int, number: int) -> None:
         self.phone, self.port, self.code = f"1371100{number:04d}", port, ""
-        self.base, self.sent = 1_700_000_000_000_000 + number, 0
+        # Of yesterday: tracks that are older than LEZGATE_TRACK_DAYS are dropped at the next start of a worker.
+        self.base, self.sent = time.time_ns() // 1000 - DAY_US, 0
 
     def round(self) -> Counter[str]:
         """Each kind of report, all of them answered, so that all are on the log's disk."""
