@@ -95,7 +95,7 @@ async def run(settings: Settings) -> None:
     rules, asking = RulesCache(), Asking(client)
     database = database_url(settings, "worker")
     store = PostgresStore(database, trim_after_backup=settings.trim_after == "backup")
-    share, latency = Share(store, stream.partitions), Histogram()
+    share, latency = Share(store, stream.partitions, lambda: client.is_connected), Histogram()
     partitions = [
         Partition(number, stream, broker, store, rules, asking, settings.gather_ms / 1000, turns=share, latency=latency)
         for number in range(stream.partitions)

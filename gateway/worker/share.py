@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -19,7 +20,7 @@ import structlog
 from storage.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.worker.store import Store
     from storage.membership import Standing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.25  # of the second in which a dead process's partitions are somebody else's
 LOOK_ALONE_S = 1.0  # who has all of them waits for nobody but a newcomer
 RETRY_S = 0.5
+UNABLE_S = 5.0  # a log's server that is started again is no reason to move anything
 log = structlog.get_logger()
 
 
@@ -73,9 +75,13 @@ def fair(owned: Mapping[int, int], partitions: int) -> dict[int, int]:
 
 
 class Share:
-    """The turns of one of many processes. ``trouble``: why nothing is known, or None."""
+    """The turns of one of many processes. ``trouble``: why nothing is known, or None.
 
-    def __init__(self, store: Store, partitions: int) -> None:
+    able: whether this process could follow the log now. Who could not for UNABLE_S is no member, and gives up what it has:
+    otherwise others would leave their share to somebody who cannot take it.
+    """
+
+    def __init__(self, store: Store, partitions: int, able: Callable[[], bool] = lambda: True) -> None:
         self.trouble: str | None = None
         self.members = 0
         self._store = store
@@ -85,23 +91,39 @@ class Share:
         self._held: frozenset[int] = frozenset()
         self._too_many = 0
         self._looked = asyncio.Event()
+        self._able = able
+        self._able_at = time.monotonic()
 
     async def run(self) -> None:
         """Looks, for ever."""
         while True:
             try:
+                while not self._able():  # noqa: ASYNC110  nats-py tells nobody else
+                    await asyncio.sleep(LOOK_S)
                 async with self._store.member() as member:
-                    while True:
+                    while self._still_able():
                         self.see(member.id, await member.look())
                         self.trouble = None
                         alone = self.members == 1 and not self._wanted
                         await asyncio.sleep(LOOK_ALONE_S if alone else LOOK_S)
+                self._rest(len(self._mine))
+                log.warning("partitions left to others: the log cannot be followed", partitions=sorted(self._mine))
+                continue
             except UnavailableError as error:
                 if self.trouble != str(error):
                     self.trouble = str(error)
                     log.warning("no share of the partitions known", reason=self.trouble)
-            self._wanted, self._held, self._too_many = set(), frozenset(), 0
+            self._rest(0)
             await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311  so that not all come back at once
+
+    def _still_able(self) -> bool:
+        now = time.monotonic()
+        if self._able():
+            self._able_at = now
+        return now - self._able_at < UNABLE_S
+
+    def _rest(self, too_many: int) -> None:
+        self._wanted, self._held, self._too_many = set(), frozenset(), too_many
 
     def see(self, me: int, standing: Standing) -> None:
         """Takes in what the database says; what is ours we know best ourselves."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.worker import share as sharing
 from gateway.worker.share import Share, fair
 from gateway.worker.store import CONNECTION, SILENT_S, PostgresStore
 from storage.errors import UnavailableError
@@ -192,3 +193,43 @@ async def test_a_worker_that_hangs_loses_its_partitions(worker_database, monkeyp
                 await asyncio.sleep(0.1)
         with pytest.raises(UnavailableError):
             await first.ping()
+
+
+async def test_who_cannot_follow_the_log_is_no_member(worker_database, monkeypatch):
+    """It gives up what it has, and is counted again once it can: nobody leaves a share to somebody who cannot take it."""
+    monkeypatch.setattr(sharing, "UNABLE_S", 0.2)
+    monkeypatch.setattr(sharing, "LOOK_ALONE_S", 0.05)
+    able = True
+    store, other = PostgresStore(worker_database), PostgresStore(worker_database)
+    share = Share(store, 2, lambda: able)
+    running = asyncio.create_task(share.run())
+
+    async def until(condition: Any) -> None:
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(30), other.member() as member:
+
+        async def counted() -> bool:
+            return store._member in (await member.look()).owned
+
+        async def wants() -> bool:
+            return bool(share._wanted)
+
+        async def left() -> bool:
+            return not await counted()
+
+        await until(wants)
+        number = min(share._wanted)
+        share.taken(number)
+        assert await counted()
+        assert not share.surplus(number)
+        able = False
+        await until(left)
+        assert share.surplus(number)
+        assert not share.surplus(number)
+        able = True
+        await until(counted)
+        await until(wants)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
