@@ -85,7 +85,7 @@ async def test_a_database_restored_from_a_backup(pipeline: Pipeline, postgres_se
         await pipeline.append(rows(3))
         older = pipeline.worker_database.replace(f"/{name}", f"/{name}_backup")
         async with pipeline.partition(database=older) as partition:
-            await stopped(pipeline, partition, "goes on from 1 to 3")
+            await stopped(pipeline, partition, "was trimmed behind the offset 1")
             assert pipeline.query("SELECT count(*) FROM position", database=older) == [(5,)]
     finally:
         with psycopg.connect(server, autocommit=True) as conn:
