@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 # about 2 km x 2 km
 ZONE = {

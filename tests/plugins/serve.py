@@ -151,18 +151,26 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def made_data(reachable_dir: Path) -> Path:
-    """A data directory after its first start: to make a cluster takes a second of CPU and hundreds of fsyncs."""
-    made = Gateway(reachable_dir / "made")
-    made.command("db", "migrate")
+def made(reachable_dir: Path) -> Gateway:
+    """One that was set up and never started: to make a cluster takes a second of CPU and hundreds of fsyncs."""
+    one = Gateway(reachable_dir / "made")
+    one.token()
+    return one
+
+
+@pytest.fixture(scope="session")
+def made_data(made: Gateway) -> Path:
+    """Its data directory, to be copied."""
     return made.data
 
 
-def copy_data(made: Path, to: Path) -> None:
+def copy_data(made: Path, to: Path) -> bool:
     """Where the cluster had to live elsewhere (storage/placement.py), there is nothing to copy: ``to`` starts anew."""
-    if not (made / "postgres" / "elsewhere").exists():
-        subprocess.run(["cp", "--archive", "--reflink=auto", made, to], check=True)
-        (to / "postgres" / "socket_dir").unlink(missing_ok=True)
+    if (made / "postgres" / "elsewhere").exists():
+        return False
+    subprocess.run(["cp", "--archive", "--reflink=auto", made, to], check=True)
+    (to / "postgres" / "socket_dir").unlink(missing_ok=True)
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +185,11 @@ def gateway_over(request):
         # Not tmp_path: pytest makes that 0700, and as root the embedded PostgreSQL runs as a user of its own.
         directory = Path(tempfile.mkdtemp(prefix="lezgate-test-"))
         directory.chmod(0o755)
-        if not first and "database_url" not in settings:
-            copy_data(request.getfixturevalue("made_data"), directory / "var")
         one = Gateway(directory / "var", **settings)
+        if not first and "database_url" not in settings:
+            made = request.getfixturevalue("made")
+            if copy_data(made.data, one.data):
+                one._tokens.update(made._tokens)
         started.append((one, directory))
         one.spawn()
         if wait:
