@@ -33,6 +33,7 @@ def test_a_seed_is_a_run():
     assert first.digest != other.digest
 
 
+@pytest.mark.timeout(600)  # where it comes first it runs all seeds
 def test_everything_goes_wrong_somewhere():
     """Otherwise nothing would be shown by these seeds: each of these has happened in some of them."""
     total: dict[str, int] = {}
@@ -41,6 +42,6 @@ def test_everything_goes_wrong_somewhere():
             total[name] = total.get(name, 0) + number
     for name in (
         "alarms", "visits", "duplicates", "quarantined", "rejected", "late", "known_id", "stored_twice", "refused",
-        "lost_delivery", "unavailable", "in_doubt", "epoch_changed", "offset_moved", "restarts",
+        "lost_delivery", "unavailable", "in_doubt", "epoch_changed", "offset_moved", "restarts", "parked",
     ):  # fmt: skip
         assert total.get(name, 0) > 0, f"{name} never happened: {total}"
