@@ -151,6 +151,7 @@ async def test_what_edges_are_told(scene: Scene, worker: AsyncConnection) -> Non
     assert sorted(told.vacant) == ["3-ABC", "LJ-1"], "who is revoked holds no machine"
 
 
+@pytest.mark.plain("it looks at the clock, and WebAssembly is slow")
 async def test_a_citys_registry_is_read_without_statistics(scene: Scene, worker: AsyncConnection) -> None:
     """Right after an import nothing is known of the tables, and a plan must not compare every machine with every other."""
     run(scene, "ALTER TABLE machine SET (autovacuum_enabled = off)")
