@@ -29,13 +29,15 @@ AUTHOR = "lezgate demo"
 LINK_LIFETIME = timedelta(hours=24)
 _INSTALLED = datetime(2025, 3, 28, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Any number that no other advisory lock of one bigint has; ASCII "demoseed". Two keys that begin with 808 are a partition.
+_LOCK = int.from_bytes(b"demoseed")
 
 
 def seed(connection: psycopg.Connection[Any]) -> None:
     """Brings the database to the demonstration's state; commit is the caller's."""
     with connection.cursor() as cursor:
         # One seeder at a time: two would both find the zones missing.
-        cursor.execute("SELECT pg_advisory_xact_lock(808, 1)")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         _districts(cursor)
         _zones(cursor)
         _machines(cursor)
