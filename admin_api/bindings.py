@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import psycopg
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from admin_api import parameters
@@ -60,10 +60,16 @@ class Unbinding(BaseModel):
     at: str | None = None
 
 
-@router.post("/{phone}/bindings", status_code=201, dependencies=[require(Permission.TERMINALS_WRITE)])
+async def _note_when(request: Request) -> None:
+    """When the request came, before anything is waited for: two that come at one moment race, however long each waits."""
+    request.state.heard = time.monotonic()
+
+
+@router.post(
+    "/{phone}/bindings", status_code=201, dependencies=[Depends(_note_when), require(Permission.TERMINALS_WRITE)]
+)
 async def bind(request: Request, account: Asker, here: Here, phone: Phone, binding: NewBinding) -> Json:
     """Puts the terminal on a machine; a refused one is enrolled. Its track of before stays with the old machine."""
-    heard = time.monotonic()
     since, until = parameters.time(binding.since, "body.from"), parameters.time(binding.until, "body.to")
     if until is not None and (since is None or until <= since):
         raise invalid("body.to", "`to` needs a `from` before it.", "填写结束时间时，须填写更早的开始时间。")
@@ -78,7 +84,7 @@ async def bind(request: Request, account: Asker, here: Here, phone: Phone, bindi
         machine = await _machine(connection, binding)
         try:
             conflict = await bindings.bind(
-                connection, row["device"], machine, since, until=until, beside=binding.beside, heard=heard
+                connection, row["device"], machine, since, until=until, beside=binding.beside, heard=request.state.heard
             )
         except psycopg.errors.ExclusionViolation:
             raise _conflict("overlap") from None
