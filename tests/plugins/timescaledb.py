@@ -70,7 +70,7 @@ def _timescaledb_server(timescaledb_node: str) -> Iterator[str]:
 # There is one session underneath: what a session would take with it stays, and the extension cannot be created twice.
 _EMPTY = """
     RESET ROLE;
-    RESET ALL;
+    RESET timezone;
     DO $$
     DECLARE
         it record;
