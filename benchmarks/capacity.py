@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-MACHINE = "AMD EPYC (virtual machine), 2 cores, 24 GiB; Python 3.11.7; commit d0dfe15; other work beside it (load 8)"
+MACHINE = "AMD EPYC (virtual machine), 2 cores, 24 GiB; Python 3.11.7; commit 94f5793; other work beside it (load 8)"
 US = {"edge": 24.0, "worker": 12.5, "postgres": 9.4, "nats-server": 5.6, "api": 1.5}
 """CPU per report at 5,000/s with the city imported: make bench-latency (docs/benchmarks.md)."""
 LOG_BYTES, ROW_BYTES = 88, 179
