@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from admin_api.app import create_app
+from gateway.ending import end
 from gateway.health import Health
 from gateway.nats_connection import connect
 from gateway.nodes import database_url, nats_url, postgres
@@ -58,8 +59,7 @@ async def run(settings: Settings, *, demo: bool) -> None:
     if joined.done():
         joined.result()  # raises what ended it
     joined.remove_done_callback(ended)
-    joined.cancel()
-    await asyncio.gather(joined, return_exceptions=True)
+    await end(joined)
 
 
 async def _join(settings: Settings, health: Health, conninfo: str) -> None:

@@ -264,10 +264,9 @@ class Reader:
 
     async def _wait(self, seconds: float) -> None:
         self._arrived.clear()
-        try:
-            await asyncio.wait_for(self._arrived.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
 
     async def _pull(self) -> None:
         if self._client.stats["reconnects"] != self._reconnects:  # a restarted server forgot our consumer

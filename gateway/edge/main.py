@@ -25,6 +25,7 @@ from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
 from gateway.edge.rivals import SUBJECT
 from gateway.edge.sessions import Sessions
+from gateway.ending import end
 from gateway.health import report
 from gateway.log import Log
 from gateway.nats_connection import connect
@@ -216,8 +217,7 @@ class Edge:
         }
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        await end(*self._tasks)
         if not self._joined:
             return
         self.hub.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -57,10 +58,9 @@ class RegistrySync:
                     log.info("registry not at hand; using the copy on disk", error=repr(error),
                              terminals=len(self._registry.known))  # fmt: skip
                 wait = RETRY_S
-            try:
-                await asyncio.wait_for(self._nudged.wait(), wait)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._nudged.wait()
 
     async def _fetch(self) -> None:
         terminals: list[list[Any]] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import structlog
 
+from gateway.ending import end
 from gateway.health import report
 from gateway.histogram import Histogram
 from gateway.log import Log
@@ -135,9 +136,7 @@ async def run(settings: Settings) -> None:
     log.info("worker runs", stream=stream.identity, partitions=stream.partitions)
     ending: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(*tasks)
     await client.close()
     for task in done - {ending}:
         task.result()  # a partition never returns: this raises what ended it

@@ -76,7 +76,11 @@ def trace(gateway):
 
 
 def bind(gateway, phone: str) -> None:
-    """What staff do in the queue."""
+    """What staff do in the queue, once the terminal is in it: the worker stores what the edge has told the log."""
+    end = time.monotonic() + 20
+    while phone not in [one["phone"] for one in gateway.get("/api/v1/terminals", state="unbound")["items"]]:
+        assert time.monotonic() < end, "it does not come into the queue"
+        time.sleep(0.2)
     machine = gateway.ask("POST", "/api/v1/machines", json={
         "registration_number": "3-FCB07771", "machine_type": "excavator", "registration_type": "machinery",
         "emission_stage": "3", "power_kw": 110, "energy": "diesel", "district": "371502",

@@ -21,6 +21,7 @@ import psycopg
 import pytest_asyncio
 
 from columns.batch import Batch, DeadLetters, encode
+from gateway.ending import end
 from gateway.log import Log
 from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
@@ -81,8 +82,7 @@ class Pipeline:
         try:
             yield one
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     def environment(self, database: str) -> dict[str, str]:
         """Of a command of ours."""
