@@ -148,21 +148,29 @@ _FLUSH = """
 """
 
 
+def newest_of_each(positions: Positions) -> Positions:
+    """The row that the map shows of each terminal, sorted by device.
+
+    So sorted, two workers that share terminals for a moment wait for each other instead of locking up.
+    """
+    timely = np.flatnonzero(positions.quality & QUARANTINED == 0)  # a clock in 2036 must not hide all later reports
+    if len(timely) < len(positions):
+        positions = positions.take(timely)
+    if not len(positions):
+        return positions
+    order = np.lexsort((positions.received, positions.time, positions.device))
+    devices = positions.device[order]
+    return positions.take(order[np.flatnonzero(np.append(devices[1:] != devices[:-1], True))])
+
+
 async def flush_last(conn: Connection, positions: Positions) -> None:
     """Shows each terminal at its newest of these positions, unless a newer one is shown already.
 
     Outside the hot transaction, every second or two; nothing is rebuilt from it.
     """
-    timely = np.flatnonzero(positions.quality & QUARANTINED == 0)  # a clock in 2036 must not hide all later reports
-    if len(timely) < len(positions):
-        positions = positions.take(timely)
-    order = np.lexsort((positions.received, positions.time, positions.device))
-    devices = positions.device[order]
-    newest = order[np.flatnonzero(np.append(devices[1:] != devices[:-1], True))] if len(order) else order
-    if not len(newest):
+    last = newest_of_each(positions)
+    if not len(last):
         return
-    # Sorted by device, so that two workers that share terminals for a moment wait for each other instead of locking up.
-    last = positions.take(newest)
     columns = [
         Bigints(last.device), Times(last.time), Times(last.received),
         Integers(microdegrees(last.lon)), Integers(microdegrees(last.lat)),

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from columns.positions import concatenate
 from gateway.histogram import Histogram
 from gateway.log import StreamChangedError
 from gateway.worker import decision as deciding
@@ -264,9 +263,10 @@ class Partition:
 
     async def _chores(self, session: Session) -> None:
         now = self._clock.monotonic()
-        if self._taking.last and now - self._last_flushed > LAST_EVERY_S:
-            await session.flush_last(concatenate(self._taking.last))
-            self._taking.last, self._last_flushed = [], now
+        if len(self._taking.showing) and now - self._last_flushed > LAST_EVERY_S:
+            await session.flush_last(self._taking.showing.rows())
+            self._taking.showing.clear()
+            self._last_flushed = now
         if now - self._silence_sought > SILENCE_EVERY_S and self._lag_s < FOLLOWS_S:
             self._silence_sought = now
             await self._end_silent(session)

@@ -18,6 +18,7 @@ from gateway.worker import gaps
 from gateway.worker.memory import Memory
 from gateway.worker.parking import ForgottenError, Stopped, alarm
 from gateway.worker.rejudging import rejudge_late
+from gateway.worker.showing import Showing
 from geofence.tampering import follow
 from storage.errors import EpochChangedError, UnavailableError
 
@@ -40,14 +41,14 @@ _UNREADABLE = "unreadable_batch"
 class Taking:
     """Of one partition, for one owner after the other: begin() with each session.
 
-    ``last``: what the map is to be shown next; the counters are of this process.
+    ``showing``: what the map is to be shown next; the counters are of this process.
     """
 
     def __init__(self, number: int, rules: RulesCache, asking: Asking, clock: Clock, latency: Histogram) -> None:
         self.number = number
         self.memory = Memory()
         self.sequence = 0
-        self.last: list[Positions] = []
+        self.showing = Showing()
         self.newest = 0
         self.commits = self.rows = self.duplicates = 0
         self._rules = rules
@@ -107,8 +108,7 @@ class Taking:
         except Exception as error:
             raise ForgottenError(f"committed up to {self.sequence}, and not remembered: {error!r}") from error
         self.newest = int(gathered.positions.received[-1]) if len(gathered.positions) else self.now()
-        if len(new):
-            self.last.append(new)
+        self.showing.add(new)
 
     async def _known_rules(self, epoch: int) -> Rules:
         """Rules that do not load are no fault of a batch's."""
