@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from columns.positions import DTYPES, Positions
 from columns.ragged import Ragged
 from gateway.worker import duplicates
-from gateway.worker.duplicates import Recent
+from gateway.worker.duplicates import Keys, Recent
 
 
 def positions(identities: list[tuple[int, int, int]]) -> Positions:
@@ -42,6 +42,26 @@ def test_against_the_whole_history(batches, generation):
             stored |= set(batch)
     finally:
         duplicates.GENERATION = before
+
+
+@given(st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=12), max_size=12))
+def test_keys_are_a_set(added):
+    """Whatever is added together, again or in between: what is in it, and in few arrays."""
+    keys, wanted = Keys(), set()
+    for some in added:
+        keys.add(np.array(some, np.uint64) << np.uint64(58))
+        wanted |= set(some)
+        asked = np.arange(64, dtype=np.uint64)[::-1]
+        assert keys.contains(asked << np.uint64(58)).tolist() == [int(one) in wanted for one in asked]
+        assert len(keys._runs) <= 8
+
+
+def test_what_is_remembered_is_bounded():
+    """Of minutes of traffic two generations of keys remain."""
+    recent = Recent()
+    for second in range(1_000):
+        recent.remember(positions([(device, second, 0) for device in range(1_000)]))
+    assert len(recent._current) + len(recent._previous) <= 2 * (duplicates.GENERATION + 1_000)
 
 
 def test_ordinary_traffic_asks_nothing():
