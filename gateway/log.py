@@ -231,6 +231,8 @@ class Reader:
         self._tell = Seldom(5.0)
         self._messages: list[tuple[int, bytes]] = []
         self._size = 0
+        self._enough = 0
+        """Bytes at which whoever gathers is woken: each wake-up costs more than taking in a message."""
         self._arrived = asyncio.Event()
         self._consumer: str | None = None
         self._inbox = ""
@@ -249,13 +251,17 @@ class Reader:
         Returns an empty list after a while without any message, so that the caller can do its chores. Raises
         StreamChangedError where the log is not the one that ``after`` counts in.
         """
+        self._enough = 0
+        self._arrived.clear()
         await self._pull()
         if not self._messages:
             await self._wait(1.0)
             if not self._messages:
                 return []
+        self._enough = size
         end = self._clock() + seconds
         while self._size < size and (left := end - self._clock()) > 0:
+            self._arrived.clear()
             await self._pull()
             await self._wait(left)
         taken, self._messages, self._size = self._messages, [], 0
@@ -263,7 +269,6 @@ class Reader:
         return taken
 
     async def _wait(self, seconds: float) -> None:
-        self._arrived.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._arrived.wait()
@@ -354,7 +359,8 @@ class Reader:
         self._wanted -= 1
         self._messages.append((meta.sequence.stream, message.data))
         self._size += len(message.data)
-        self._arrived.set()
+        if self._size >= self._enough or self._wanted <= 0:  # or the request is used up: the next one is due
+            self._arrived.set()
 
     async def _reset(self) -> None:
         self._consumer, self._wanted = None, 0

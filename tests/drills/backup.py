@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -25,24 +22,23 @@ import psycopg
 
 from gateway.config import load
 from gateway.nodes import database_url, nats_server, postgres
+from tests.drills.report import Findings, carry_out
 from tests.drills.travellers import Ledger, Traveller, acknowledged, settle
 from tests.plugins.serve import LEZGATE, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass
 class Drill:
-    """``figures``: name -> what was seen; ``faults``: what must not be."""
-
     scratch: Path
     terminals: int
     fill_s: float
     more_s: float
     load_rate: int = 0
-    figures: dict[str, str] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
 
     def run(self) -> None:
         gateway = Gateway(self.scratch / "var", enrolment="open", trim_after="backup")
@@ -106,7 +102,7 @@ class Drill:
         everything = acknowledged(travellers)
         self._compare("a, later", everything, self._caught_up(gateway, everything), after)
         if len(everything) <= len(promised):
-            self.faults.append("a: nothing was acknowledged after the restore")
+            self.found.faults.append("a: nothing was acknowledged after the restore")
         self._audited(gateway, "backup.restore")
         gateway.stop()
 
@@ -121,7 +117,7 @@ class Drill:
         self._compare("b", at_backup, after, after)
         strange = set(after.rows) - known
         if len(strange) > len(travellers):
-            self.faults.append(f"b: {len(strange)} rows that nobody was told of")
+            self.found.faults.append(f"b: {len(strange)} rows that nobody was told of")
         one = travellers[0]  # its authentication code is of before: the key was restored
         again = Traveller(gateway.jt808_port, 0, 1e9, first=one.next, code=one.code)
         again.start()
@@ -140,7 +136,7 @@ class Drill:
         shutil.rmtree(gateway.data / "nats" / "store")
         gateway.spawn()
         reason = self._unready(gateway, "日志")
-        self.figures["c: /readyz says"] = reason.split(" | ")[0][:100]
+        self.found.figures["c: /readyz says"] = reason.split(" | ")[0][:100]
         again = [
             Traveller(gateway.jt808_port, n, 1e9, first=one.next, code=one.code) for n, one in enumerate(travellers)
         ]
@@ -162,7 +158,7 @@ class Drill:
             [LEZGATE, "serve"], env=gateway.environment, capture_output=True, timeout=60, check=False
         )
         if ended.returncode == 0 or b"--keep-log" not in ended.stderr:
-            self.faults.append("a: serve does not say that the database is lost")
+            self.found.faults.append("a: serve does not say that the database is lost")
 
     # ---- hands ----
 
@@ -170,7 +166,7 @@ class Drill:
     def _timed(self, what: str) -> Iterator[None]:
         begun = time.monotonic()
         yield
-        self.figures[what] = f"{time.monotonic() - begun:.1f} s"
+        self.found.figures[what] = f"{time.monotonic() - begun:.1f} s"
 
     @staticmethod
     def _stop(travellers: list[Traveller]) -> list[Traveller]:
@@ -202,7 +198,7 @@ class Drill:
         end = time.monotonic() + 40
         while any(len(one.acknowledged) < least for one, least in zip(travellers, wanted, strict=True)):
             if time.monotonic() > end:
-                self.faults.append(f"{part}: reports are not acknowledged")
+                self.found.faults.append(f"{part}: reports are not acknowledged")
                 return
             time.sleep(0.1)
 
@@ -218,14 +214,14 @@ class Drill:
             if answer.status_code == 503 and found:
                 return str(found[0])
             time.sleep(0.2)
-        self.faults.append("c: /readyz does not say that the log is another")
+        self.found.faults.append("c: /readyz does not say that the log is another")
         return "nothing"
 
     def _audited(self, gateway: Gateway, action: str) -> None:
         with psycopg.connect(self._database(gateway)) as connection:
             row = connection.execute("SELECT actor FROM audit WHERE action = %s", [action]).fetchone()
         if row is None:
-            self.faults.append(f"{action} is not in the audit")
+            self.found.faults.append(f"{action} is not in the audit")
 
     def _compare(self, part: str, promised: set[tuple[str, int]], after: Ledger, before: Ledger) -> None:
         counts = {
@@ -233,8 +229,8 @@ class Drill:
             "doubled": after.doubled, "alarms": len(after.alarms), "missed": after.missed_alarms(before),
             "doubled alarms": after.doubled_alarms,
         }  # fmt: skip
-        self.figures[part] = ", ".join(f"{name} {count}" for name, count in counts.items())
-        self.faults += [
+        self.found.figures[part] = ", ".join(f"{name} {count}" for name, count in counts.items())
+        self.found.faults += [
             f"{part}: {name} {counts[name]}" for name in ("lost", "doubled", "missed", "doubled alarms") if counts[name]
         ]
 
@@ -246,17 +242,7 @@ def main() -> None:
     parser.add_argument("--more", type=float, default=20, help="seconds under load after it")
     parser.add_argument("--rate", type=int, default=1000, help="reports/s of another 200 terminals")
     options = parser.parse_args()
-    scratch = Path(tempfile.mkdtemp(prefix="lezgate-drill-"))
-    scratch.chmod(0o755)  # the embedded PostgreSQL runs as a user of its own
-    drill = Drill(scratch, options.terminals, options.fill, options.more, options.rate)
-    try:
-        drill.run()
-    finally:
-        for name, figure in drill.figures.items():
-            print(f"{name:42} {figure}")
-        shutil.rmtree(scratch, ignore_errors=True)
-    print("\n".join(drill.faults) or "all as it must be")
-    sys.exit(bool(drill.faults))
+    carry_out(lambda scratch: Drill(scratch, options.terminals, options.fill, options.more, options.rate))
 
 
 if __name__ == "__main__":

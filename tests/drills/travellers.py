@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from tests.plugins.terminals import Terminal
+from tests.town import found
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 OUTSIDE, INSIDE, LATITUDE = 115.9989, 116.0011, 36.41
 _CROSSING_S = 4.0
 _MILLION = 1_000_000
-_CORNERS = [[116.0, 36.4], [116.02, 36.4], [116.02, 36.43], [116.0, 36.43], [116.0, 36.4]]
-_ZONE = {
-    "type": "Feature",
-    "geometry": {"type": "Polygon", "coordinates": [_CORNERS]},
-    "properties": {
-        "name": "演练禁用区", "district": "371502", "tier": "core", "crs": "wgs84", "doc_no": "演练〔2026〕1号",
-        "valid_from": "2026-01-01T00:00:00+08:00", "rules": [{"any_of": [{"stage_below": "3"}]}],
-    },
-}  # fmt: skip
 
 
 def phone_of(number: int) -> str:
@@ -38,14 +29,11 @@ def phone_of(number: int) -> str:
 
 def settle(gateway: Gateway, terminals: int, scratch: Path) -> None:
     """A zone that bans the machines of so many terminals."""
-    (scratch / "zones.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [_ZONE]}))
-    lines = [
-        "registration_number,terminal_phone,machine_type,registration_type,emission_stage,power_kw,energy,district"
-    ]
-    lines += [f"2-{n:08d},{phone_of(n)},excavator,machinery,2,120,diesel,371502" for n in range(terminals)]
-    (scratch / "machines.csv").write_text("\n".join(lines) + "\n")
-    gateway.command("zones", "import", str(scratch / "zones.geojson"), "--crs", "wgs84", "--publish")
-    gateway.command("machines", "import", str(scratch / "machines.csv"))
+    found(
+        gateway,
+        scratch,
+        [f"2-{n:08d},{phone_of(n)},excavator,machinery,2,120,diesel,371502\n" for n in range(terminals)],
+    )
 
 
 class Traveller(threading.Thread):

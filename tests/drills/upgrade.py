@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from gateway.config import load
 from gateway.nodes import postgres
 from gateway.secrets import load_secrets
 from storage.embedded import EmbeddedPostgres
+from tests.drills.report import Findings, carry_out
 from tests.drills.travellers import Ledger, Traveller, acknowledged, settle
 from tests.plugins.serve import LEZGATE, Gateway
 
@@ -32,14 +31,11 @@ DEBIAN = Path("/usr/lib/postgresql/15/bin")
 
 @dataclass
 class Upgrade:
-    """``figures``: name -> what was seen; ``faults``: what must not be."""
-
     scratch: Path
     old: Path
     fill_s: float = 15
     terminals: int = 6
-    figures: dict[str, str] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    found: Findings = field(default_factory=Findings)
 
     def run(self) -> None:
         data = self.scratch / "var"
@@ -48,26 +44,26 @@ class Upgrade:
         refused = subprocess.run(
             [LEZGATE, "serve"], env=gateway.environment, capture_output=True, text=True, timeout=60, check=False
         )
-        self.figures["serve before"] = refused.stderr.strip().splitlines()[-1][:150]
+        self.found.figures["serve before"] = refused.stderr.strip().splitlines()[-1][:150]
         if refused.returncode == 0 or "db upgrade" not in refused.stderr or "再执行" not in refused.stderr:
-            self.faults.append(f"serve did not refuse: {refused.stderr[-500:]}")
+            self.found.faults.append(f"serve did not refuse: {refused.stderr[-500:]}")
         begun = time.monotonic()
         said = gateway.command("db", "upgrade", "--old-bin", str(self.old))
-        self.figures["db upgrade"] = f"{time.monotonic() - begun:.1f} s"
+        self.found.figures["db upgrade"] = f"{time.monotonic() - begun:.1f} s"
         if "without statistics" in said:
-            self.faults.append(said)
-        self.figures["disk"] = said.splitlines()[0].split(" | ")[0]
+            self.found.faults.append(said)
+        self.found.figures["disk"] = said.splitlines()[0].split(" | ")[0]
         try:
             gateway.start()
             self._compare(gateway, before, travellers)
             store = postgres(load(None, gateway.environment))
             if not list(store.data_dir.glob("cluster.[0-9]*")):
-                self.faults.append("the old cluster is gone")
+                self.found.faults.append("the old cluster is gone")
         finally:
             gateway.stop()
         gateway.command("db", "upgrade", "--drop-old")
         if list(store.data_dir.glob("cluster.[0-9]*")):
-            self.faults.append("the old cluster is still there")
+            self.found.faults.append("the old cluster is still there")
 
     def _fill(self, data: Path) -> tuple[Ledger, list[Traveller]]:
         server = EmbeddedPostgres(data / "postgres", load_secrets(data), programs=self.old)
@@ -91,9 +87,9 @@ class Upgrade:
             gateway.stop()
         before = Ledger.read(server.url("owner"))
         with psycopg.connect(server.url("superuser", "postgres")) as conn:
-            self.figures["old server"] = conn.info.parameter_status("server_version") or ""
+            self.found.figures["old server"] = conn.info.parameter_status("server_version") or ""
         if before.lost(acknowledged(travellers)):
-            self.faults.append("reports were lost before the upgrade")
+            self.found.faults.append("reports were lost before the upgrade")
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -103,19 +99,19 @@ class Upgrade:
     def _compare(self, gateway: Gateway, before: Ledger, travellers: list[Traveller]) -> None:
         store = postgres(load(None, gateway.environment))
         after = Ledger.read(store.url("owner"))
-        self.figures["rows, alarms"] = (
+        self.found.figures["rows, alarms"] = (
             f"{len(after.rows)} of {len(before.rows)}, {len(after.alarms)} of {len(before.alarms)}"
         )
         if (sorted(after.rows), after.alarms) != (sorted(before.rows), before.alarms) or not after.alarms:
-            self.faults.append("rows or alarms differ")
+            self.found.faults.append("rows or alarms differ")
         for role in ("superuser", "owner", "worker", "api"):
             with psycopg.connect(store.url(role)) as conn:
-                self.figures["new server"] = conn.info.parameter_status("server_version") or ""
+                self.found.figures["new server"] = conn.info.parameter_status("server_version") or ""
         with psycopg.connect(store.url("superuser")) as conn:
             analysed = conn.execute("SELECT count(*) FROM pg_stats WHERE tablename LIKE 'position%%'").fetchone()
-            self.figures["columns of position with statistics"] = str(analysed[0] if analysed else 0)
+            self.found.figures["columns of position with statistics"] = str(analysed[0] if analysed else 0)
             if not analysed or not analysed[0]:
-                self.faults.append("no statistics")
+                self.found.faults.append("no statistics")
         again = [
             Traveller(gateway.jt808_port, n, 1e9, first=one.next, code=one.code) for n, one in enumerate(travellers)
         ]
@@ -132,9 +128,9 @@ class Upgrade:
             time.sleep(0.2)
         final = Ledger.read(store.url("owner"))
         counts = f"acknowledged {len(promised)}, lost {final.lost(promised)}, doubled {final.doubled}"
-        self.figures["afterwards"] = f"{counts}, doubled alarms {final.doubled_alarms}"
+        self.found.figures["afterwards"] = f"{counts}, doubled alarms {final.doubled_alarms}"
         if final.lost(promised) or final.doubled or final.doubled_alarms or not acknowledged(again):
-            self.faults.append(f"afterwards: {counts}")
+            self.found.faults.append(f"afterwards: {counts}")
 
 
 def main() -> None:
@@ -146,17 +142,7 @@ def main() -> None:
         sys.exit(
             f"{options.old_bin}: no postgres there: apt-get install postgresql-15, or --old-bin | 缺少旧版本 PostgreSQL"
         )
-    scratch = Path(tempfile.mkdtemp(prefix="lezgate-drill-"))
-    scratch.chmod(0o755)  # the embedded PostgreSQL runs as a user of its own
-    drill = Upgrade(scratch, options.old_bin, options.fill)
-    try:
-        drill.run()
-    finally:
-        for name, figure in drill.figures.items():
-            print(f"{name:42} {figure}")
-        shutil.rmtree(scratch, ignore_errors=True)
-    print("\n".join(drill.faults) or "all as it must be")
-    sys.exit(bool(drill.faults))
+    carry_out(lambda scratch: Upgrade(scratch, options.old_bin, options.fill))
 
 
 if __name__ == "__main__":

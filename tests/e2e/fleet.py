@@ -7,7 +7,6 @@ acknowledged are sent again too, alone or in a 0x0704.
 
 from __future__ import annotations
 
-import json
 import queue
 import random
 import threading
@@ -21,6 +20,7 @@ import psycopg
 from gateway.config import load
 from gateway.nodes import database_url
 from protocols.jt808 import terminal
+from tests import town
 from tests.plugins.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
 
     from tests.plugins.serve import Gateway
 
-ZONE = {
-    "type": "FeatureCollection",
-    "features": [{
-        "type": "Feature",
-        "geometry": {
-            "type": "Polygon",
-            "coordinates": [[[116.0, 36.4], [116.02, 36.4], [116.02, 36.42], [116.0, 36.42], [116.0, 36.4]]],
-        },
-        "properties": {
-            "name": "测试禁用区", "district": "371502", "tier": "core", "crs": "wgs84", "doc_no": "测试〔2026〕1号",
-            "valid_from": "2026-01-01T00:00:00+08:00", "rules": [{"any_of": [{"stage_below": "3"}]}],
-        },
-    }],
-}  # fmt: skip
-HEADER = "registration_number,terminal_phone,machine_type,registration_type,emission_stage,power_kw,energy,district\n"
 PHONES = "1380"
 OUTSIDE, INSIDE = 115.997, 116.004
 PLACES = (OUTSIDE, OUTSIDE, INSIDE, INSIDE, INSIDE, INSIDE, OUTSIDE, OUTSIDE, OUTSIDE)
@@ -164,10 +149,7 @@ class Fleet:
                 f"{2 if banned else 4}-{n:08d},0{phone},excavator,machinery,{2 if banned else 4},120,diesel,371502\n"
             )
             self.parked.put((phone, banned))
-        (directory / "zones.geojson").write_text(json.dumps(ZONE))
-        (directory / "machines.csv").write_text(HEADER + "".join(rows))
-        gateway.command("zones", "import", str(directory / "zones.geojson"), "--crs", "wgs84", "--publish")
-        gateway.command("machines", "import", str(directory / "machines.csv"))
+        town.found(gateway, directory, rows)
         self._drivers = [Driver(self, n) for n in range(drivers)]
 
     def start(self) -> None:

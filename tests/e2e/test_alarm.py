@@ -10,27 +10,11 @@ import time
 import httpx
 import pytest
 
+from tests.town import found
+
 pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
-# about 2 km x 2 km
-ZONE = {
-    "type": "FeatureCollection",
-    "features": [
-        {
-            "type": "Feature",
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [[[116.0, 36.4], [116.02, 36.4], [116.02, 36.42], [116.0, 36.42], [116.0, 36.4]]],
-            },
-            "properties": {
-                "name": "测试禁用区", "district": "371502", "tier": "core", "crs": "wgs84", "doc_no": "测试〔2026〕1号",
-                "valid_from": "2026-01-01T00:00:00+08:00", "rules": [{"any_of": [{"stage_below": "3"}]}],
-            },
-        }
-    ],
-}  # fmt: skip
 MACHINES = (
-    "registration_number,terminal_phone,machine_type,registration_type,emission_stage,power_kw,energy,district\n"
     "2-00000001,013800000002,excavator,machinery,2,120,diesel,371502\n"
     "4-00000001,013800000004,excavator,machinery,4,120,diesel,371502\n"
     "1-00000001,013800000001,roller,machinery,1,90,diesel,371502\n"
@@ -93,10 +77,7 @@ class Listener:
 @pytest.fixture(scope="module")
 def town(gateway, tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("town")
-    (tmp_path / "zones.geojson").write_text(json.dumps(ZONE))
-    (tmp_path / "machines.csv").write_text(MACHINES)
-    gateway.command("zones", "import", str(tmp_path / "zones.geojson"), "--crs", "wgs84", "--publish")
-    gateway.command("machines", "import", str(tmp_path / "machines.csv"))
+    found(gateway, tmp_path, MACHINES)
     return gateway
 
 

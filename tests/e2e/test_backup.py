@@ -26,5 +26,5 @@ def test_a_backup_is_a_way_back():
         drill.run()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    assert not drill.faults, drill.figures
-    assert "alarms 6" in drill.figures["a, later"], drill.figures
+    assert not drill.found.faults, drill.found.figures
+    assert "alarms 6" in drill.found.figures["a, later"], drill.found.figures

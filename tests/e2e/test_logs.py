@@ -10,12 +10,10 @@ import pytest
 
 from protocols.jt808 import terminal
 from tests.plugins.terminals import Terminal
+from tests.town import HEADER
 
 pytestmark = pytest.mark.e2e
-MACHINE = (
-    "registration_number,terminal_phone,machine_type,registration_type,emission_stage,power_kw,energy,district\n"
-    "2-00000001,013800000002,excavator,machinery,2,120,diesel,371502\n"
-)
+MACHINE = HEADER + "2-00000001,013800000002,excavator,machinery,2,120,diesel,371502\n"
 STRANGERS = 150
 LON, LAT = 116.987654, 36.123456
 

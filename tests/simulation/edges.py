@@ -15,6 +15,7 @@ from gateway.edge.rivals import SUBJECT
 from gateway.edge.sessions import Sessions
 from gateway.log import Log
 from tests.simulation.jetstream import Client, Server
+from tests.simulation.lives import Lives
 from tests.simulation.loop import Process
 from tests.simulation.weather import Channel, Weather
 
@@ -159,21 +160,9 @@ class Life:
         self.edge.died()
 
 
-class Edge:
+class Edge(Lives[Life]):
     """One address at which terminals call; behind it one life after the other."""
 
     def __init__(self, number: int, weather: Weather, server: Server, chance: Callable[[Process], None]) -> None:
-        self.number, self.weather, self.server = number, weather, server
-        self.lives = 0
-        self._chance = chance
-        self.died()
-
-    def died(self) -> None:
-        if not self.weather.over:
-            self.weather.loop.after(self.weather.pause(1.0) if self.lives else 0.0, self._start)
-
-    def _start(self) -> None:
-        self.lives += 1
-        self.weather.say(f"edge{self.number} starts for the {self.lives}. time")
-        self.life = Life(self, self.lives)
-        self._chance(self.life.process)
+        self.number, self.server = number, server
+        super().__init__(f"edge{number}", weather, lambda life: Life(self, life), chance)

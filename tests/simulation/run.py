@@ -235,7 +235,7 @@ class Simulation:
             "pauses": sum(n for event, n in self.told.items() if event.startswith("reading paused")),
             "pages": sum(alarm.paged is not None for alarm in visiting.alarms.values()),
             "parked": sum(letter.reason in bad_rows.PARKED for letter in tables.letters),
-            "restarts": sum(each.lives - 1 for each in (*self.edges, *self.workers)),
+            "restarts": sum(each.count - 1 for each in (*self.edges, *self.workers)),
             **self.log.counts, **self.database.counts,
         }  # fmt: skip
 

@@ -12,6 +12,7 @@ from gateway.worker.rules import Rules, RulesCache
 from gateway.worker.share import Everything, Share
 from gateway.worker.store import Clock
 from tests.simulation.jetstream import Client
+from tests.simulation.lives import Lives
 from tests.simulation.loop import Process
 from tests.simulation.sessions import Store
 
@@ -69,24 +70,12 @@ class Life:
         self.process.start(asking.run())
 
 
-class Worker:
+class Worker(Lives[Life]):
     """One place for a worker; in it one life after the other."""
 
     def __init__(
         self, number: int, weather: Weather, log: jetstream.Server, server: database.Server,
         chance: Callable[[Process], None],
     ) -> None:  # fmt: skip
-        self.number, self.weather, self.log, self.database = number, weather, log, server
-        self.lives = 0
-        self._chance = chance
-        self.died()
-
-    def died(self) -> None:
-        if not self.weather.over:
-            self.weather.loop.after(self.weather.pause(1.0) if self.lives else 0.0, self._start)
-
-    def _start(self) -> None:
-        self.lives += 1
-        self.weather.say(f"worker{self.number} starts for the {self.lives}. time")
-        self.life = Life(self, self.lives)
-        self._chance(self.life.process)
+        self.number, self.log, self.database = number, log, server
+        super().__init__(f"worker{number}", weather, lambda life: Life(self, life), chance)
