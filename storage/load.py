@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from columns.plate import plate_key
 from storage.arrays import Bigints, Integers, Times
 from storage.copy import microdegrees
+from storage.errors import OffsetMovedError
 from storage.work import QUARANTINED
 
 if TYPE_CHECKING:
@@ -103,15 +104,26 @@ async def known_reports(
 
 
 _SAVE_SNAPSHOT = """
-    INSERT INTO worker_snapshot (partition, sequence, version, state) VALUES (%s, %s, %s, %s)
+    INSERT INTO worker_snapshot (partition, sequence, version, state)
+    SELECT partition, sequence, %(version)s, %(state)s FROM log_offset
+    WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(sequence)s
+    FOR SHARE  -- so that no other owner's commit, and its newer snapshot, come between
     ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
         state = excluded.state, taken_at = now()
 """
 
 
-async def save_snapshot(conn: Connection, partition: int, sequence: int, version: int, state: bytes) -> None:
-    """What a new owner of the partition begins from; the log may be trimmed up to ``sequence`` afterwards."""
-    await conn.execute(_SAVE_SNAPSHOT, [partition, sequence, version, state])
+async def save_snapshot(
+    conn: Connection, partition: int, stream: str, sequence: int, version: int, state: bytes
+) -> None:
+    """What a new owner of the partition begins from; the log may be trimmed up to ``sequence`` afterwards.
+
+    Raises OffsetMovedError where the offset is not there: a newer owner's snapshot stays, since the log is trimmed behind it.
+    """
+    values = {"partition": partition, "stream": stream, "sequence": sequence, "version": version, "state": state}
+    cursor = await conn.execute(_SAVE_SNAPSHOT, values)
+    if not cursor.rowcount:
+        raise OffsetMovedError(partition, stream, sequence)
 
 
 async def tracks(conn: Connection, partition: int) -> dict[int, Any]:

@@ -294,7 +294,7 @@ class Partition:
             memory.state.silence(silence.tracks)
 
     async def _snapshot(self, session: Session) -> None:
-        await session.save_snapshot(self.sequence, VERSION, self._taking.memory.to_bytes())
+        await session.save_snapshot(self._stream.identity, self.sequence, VERSION, self._taking.memory.to_bytes())
         self._snapshot_sequence = self.sequence
         if upto := await session.trimmable(self._stream.identity, self.sequence):
             await self._log.trim(self.number, upto)

@@ -2,7 +2,7 @@
 
 A partition knows nothing else of the database, so it runs over a fake one (tests/simulation) as it runs over this.
 Whatever fails raises one of storage/errors.py: RefusedError where values don't fit, OffsetMovedError and EpochChangedError
-from commit(), and UnavailableError for all the rest: close the session, and begin with another one.
+from commit() and save_snapshot(), and UnavailableError for all the rest: close the session, and begin with another one.
 
 It decides nothing and retries nothing; SQL is in storage/.
 """
@@ -87,7 +87,8 @@ class Session(Reads, Protocol):
     async def parked(self, after: int) -> list[bytes]:
         """What was parked of the log behind ``after``: batches of one part each."""
 
-    async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None: ...
+    async def save_snapshot(self, stream: str, sequence: int, version: int, state: bytes) -> None:
+        """Raises OffsetMovedError where the offset is not there: another owner has gone on."""
 
     async def trimmable(self, stream: str, sequence: int) -> int:
         """Up to where the log may be trimmed, now that a snapshot of ``sequence`` is stored; 0: not now."""
@@ -191,9 +192,9 @@ class PostgresSession(PostgresReads):
         with _told_apart():
             return await load.parked(self._connection, self._partition, after)
 
-    async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None:
+    async def save_snapshot(self, stream: str, sequence: int, version: int, state: bytes) -> None:
         with _told_apart():
-            await load.save_snapshot(self._connection, self._partition, sequence, version, state)
+            await load.save_snapshot(self._connection, self._partition, stream, sequence, version, state)
 
     async def trimmable(self, stream: str, sequence: int) -> int:
         with _told_apart():

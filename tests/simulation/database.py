@@ -166,6 +166,15 @@ class Server:
             if other.open:
                 self.begin(other, work, answer)
 
+    def save_snapshot(self, partition: int, stream: str, snapshot: Snapshot) -> OffsetMovedError | None:
+        """Only where the offset is there."""
+        offset = self.tables.offsets[partition]
+        if (offset.stream, offset.sequence) != (stream, snapshot.sequence):
+            self.counts["old_snapshot"] += 1
+            return OffsetMovedError(partition, stream, snapshot.sequence)
+        self.tables.snapshots[partition] = snapshot
+        return None
+
     def _apply(self, work: Work) -> int:
         """The number of rows that were there already."""
         tables, rows = self.tables, work.positions

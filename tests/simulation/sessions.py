@@ -112,9 +112,8 @@ class Session:
     async def parked(self, after: int) -> list[bytes]:
         return list(await self._value(lambda: self.server.parked(self.partition, after)))
 
-    async def save_snapshot(self, sequence: int, version: int, state: bytes) -> None:
-        snapshots = self.server.tables.snapshots
-        await self._value(snapshots.__setitem__, self.partition, Snapshot(sequence, version, state))
+    async def save_snapshot(self, stream: str, sequence: int, version: int, state: bytes) -> None:
+        await self._value(self.server.save_snapshot, self.partition, stream, Snapshot(sequence, version, state))
 
     async def trimmable(self, stream: str, sequence: int) -> int:
         return int(await self._value(lambda: max(0, sequence - 1)))

@@ -11,7 +11,8 @@ import pytest
 
 from storage import load
 from storage.commit import commit
-from tests.storage.rows import NOON, SECOND, positions, work
+from storage.errors import OffsetMovedError
+from tests.storage.rows import NOON, SECOND, STREAM, positions, work
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -64,11 +65,32 @@ async def test_known_reports(worker: AsyncConnection, partitions: bool) -> None:
 
 
 async def test_snapshot(worker: AsyncConnection) -> None:
-    """The last snapshot replaces the one before."""
+    """The last snapshot replaces the one before; of an owner that others have overtaken none does, nor of another stream."""
     assert await load.load_snapshot(worker, 0) is None
     for sequence in (1, 2):
-        await load.save_snapshot(worker, 0, sequence, 1, bytes([0, 255, sequence]))
-    assert await load.load_snapshot(worker, 0) == load.Snapshot(2, 1, b"\x00\xff\x02")
+        await commit(worker, work(previous=sequence - 1, sequence=sequence))
+        await load.save_snapshot(worker, 0, STREAM, sequence, 1, bytes([0, 255, sequence]))
+    last = load.Snapshot(2, 1, b"\x00\xff\x02")
+    assert await load.load_snapshot(worker, 0) == last
+    for stream, sequence in ((STREAM, 1), (STREAM, 3), ("another", 2)):
+        with pytest.raises(OffsetMovedError):
+            await load.save_snapshot(worker, 0, stream, sequence, 1, b"old")
+    assert await load.load_snapshot(worker, 0) == last
+
+
+@pytest.mark.plain("two sessions at once")
+async def test_a_snapshot_waits_for_a_commit(scene: Scene, worker: AsyncConnection) -> None:
+    """Of two owners the one whose offset another is about to move stores no snapshot behind it."""
+    await load.create_offset(worker, 0, STREAM)
+    with psycopg.connect(scene.conninfo) as other:
+        other.execute("UPDATE log_offset SET sequence = 1 WHERE partition = 0")
+        saving = asyncio.create_task(load.save_snapshot(worker, 0, STREAM, 0, 1, b"old"))
+        await asyncio.sleep(0.2)
+        assert not saving.done()
+        other.commit()
+        with pytest.raises(OffsetMovedError):
+            await saving
+    assert await load.load_snapshot(worker, 0) is None
 
 
 async def test_flush_last_shows_the_newest(scene: Scene, worker: AsyncConnection) -> None:
