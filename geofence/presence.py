@@ -110,7 +110,7 @@ def decide(state: State, rules: Ruleset, positions: Positions, news: NDArray[np.
     taken[slots[here] < 0] = len(state) + np.arange(len(new))
     delta = Delta(
         state.revision, new, taken, {name: values[here] for name, values in batch.columns.items()},
-        {int(taken[np.searchsorted(here, k)]): after for k, after in walked.items()},
+        {int(taken[np.searchsorted(here, k)]): after for k, after in walked.items()}, batch.lacking(),
     )  # fmt: skip
     return Decision(
         tuple(changes), delta, devices[late], len(batch.rows.row), int(batch.jumped.sum()), harmless,
@@ -253,8 +253,15 @@ class _Batch:
         c, here, before = self.columns, self.here, np.flatnonzero(ends) - 1
         for name, prior in zip(Place._fields, PRIOR, strict=True):
             c[prior][here] = np.where(only, c[name][here], now[name][before])
-        if self.passed_over is not None:
+        if self.passed_over is not None:  # of terminals that were not known before, too, which have no slot yet
             c["prior_time"][self.passed_over] = UNKNOWN
+
+    def lacking(self) -> NDArray[np.int64]:
+        """Known terminals (slots) of which late rows were passed over."""
+        if self.passed_over is None:
+            return np.empty(0, np.int64)
+        slots = self.slots[self.passed_over]
+        return slots[slots >= 0]
 
     def _now(self) -> dict[str, NDArray[Any]]:
         """What every row makes of its terminal's columns."""

@@ -67,6 +67,8 @@ class Delta:
 
     new: int64, terminals to add, which take the next slots in order; slots: int64, the terminals that have a later fix
     now; columns: what they are then, by the names above; walked: by slot, what replaces a terminal's track and trail.
+    passed_over: int64, slots of terminals of which late rows that change nothing were passed over: whatever trail they had
+    lacks these, and so may what is known of the fix before the last.
     """
 
     revision: int
@@ -74,6 +76,7 @@ class Delta:
     slots: NDArray[np.int64]
     columns: dict[str, NDArray[Any]]
     walked: dict[int, tuple[Track, Trail]]
+    passed_over: NDArray[np.int64]
 
 
 class State:
@@ -188,6 +191,9 @@ class State:
             else:
                 self.tracks.pop(slot, None)
             self._keep_trail(slot, trail)
+        self._columns["prior_time"][delta.passed_over] = UNKNOWN
+        for slot in delta.passed_over.tolist():
+            self.trails.pop(slot, None)
 
     def silent(self, now: int) -> dict[int, Previous]:
         """Terminals (slots) that are in a zone, and of which nothing was heard for longer than it allows, with their last

@@ -1,6 +1,6 @@
 """The one transaction of a worker: offset, rows, visits, alarms and events, all or nothing.
 
-Order: the offset is compared and set first, so of two owners of a partition one stops before it writes anything; rows
+Order: offset and owner are compared first, so of two owners of a partition the older stops before it writes anything; rows
 next; events last, because their lock is held until the commit is done (storage/migrations/0003_alarm_view.sql).
 
 The COPY is optimistic: reports are new but for the resends that crossed a crash. On a duplicate key only the COPY is
@@ -34,7 +34,7 @@ _ADVANCE = """
         stored = stored + %(stored)s, duplicate = duplicate + %(duplicate)s, quarantined = quarantined + %(quarantined)s,
         rejected = CASE WHEN %(rejected)s::jsonb = '{}' THEN rejected ELSE add_counts(rejected, %(rejected)s) END
     FROM ruleset
-    WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(previous)s
+    WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(previous)s AND owner = %(owner)s
     RETURNING ruleset.epoch;
     SAVEPOINT copy
 """
@@ -54,8 +54,10 @@ _MERGE = f"""
 """  # noqa: S608 - our own column names
 
 
-async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, trial: bool = False) -> Committed:
+async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, owner: int = 0, trial: bool = False) -> Committed:
     """Writes ``work``, or nothing. trial: it is rolled back at the end, so all that is known is whether it would go.
+
+    owner: as load.own_offset() said to the session that made the offset or took it over; 0 is the one that made it.
 
     ``conn`` is in autocommit mode, idle, and the session that holds the partition's lock. Raises a CommitError (see
     storage/errors.py); after UnavailableError or a cancellation, close the connection.
@@ -64,7 +66,7 @@ async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, trial: bool 
         raise ValueError("commit() begins and ends its own transaction: connect with autocommit=True")
     committing = False
     try:
-        await _advance(conn, work)
+        await _advance(conn, work, owner)
         duplicate = await _store(conn, work)
         alarms, enrolled = await write_effects(conn, work)
         committing = True
@@ -80,12 +82,13 @@ async def commit(conn: psycopg.AsyncConnection[Any], work: Work, *, trial: bool 
     return Committed(len(work.positions) - duplicate, duplicate, alarms, enrolled)
 
 
-async def _advance(conn: psycopg.AsyncConnection[Any], work: Work) -> None:
+async def _advance(conn: psycopg.AsyncConnection[Any], work: Work, owner: int) -> None:
     quarantined = int(np.count_nonzero(work.positions.quality & work.quarantined))
     values = {
         "partition": work.partition,
         "stream": work.stream,
         "previous": work.previous,
+        "owner": owner,
         "sequence": work.sequence,
         "epoch": work.epoch,
         "boots": orjson.dumps(work.boots).decode(),

@@ -44,6 +44,8 @@ class Offset:
     rejected: dict[str, int]
     accepted: int = 0
     """Batches that are missing before this sequence were given up by somebody."""
+    owner: int = 0
+    """The number of the session that has taken the partition last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +62,30 @@ async def lock_partition(conn: Connection, partition: int) -> bool:
     return bool(row and row[0])
 
 
+_OFFSET = "partition, stream, sequence, epoch, boots, stored, duplicate, quarantined, rejected, accepted, owner"
+_OWN = f"""
+    INSERT INTO log_offset (partition, stream) VALUES (%s, %s)
+    ON CONFLICT (partition) DO UPDATE SET owner = log_offset.owner + 1 RETURNING {_OFFSET}
+"""  # noqa: S608 - our own column names
+
+
 async def offset(conn: Connection, partition: int) -> Offset | None:
     async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(
-            "SELECT partition, stream, sequence, epoch, boots, stored, duplicate, quarantined, rejected, accepted"
-            " FROM log_offset WHERE partition = %s",
-            [partition],
-        )
+        await cursor.execute(f"SELECT {_OFFSET} FROM log_offset WHERE partition = %s", [partition])  # noqa: S608
         row = await cursor.fetchone()
     return None if row is None else Offset(**row)
 
 
-async def create_offset(conn: Connection, partition: int, stream: str, sequence: int = 0) -> Offset:
-    """The partition's offset, made where there is none; one of another stream is returned as it is: compare."""
-    await conn.execute(
-        "INSERT INTO log_offset (partition, stream, sequence) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        [partition, stream, sequence],
-    )
-    made = await offset(conn, partition)
-    assert made is not None  # noqa: S101 - offsets are never deleted
-    return made
+async def own_offset(conn: Connection, partition: int, stream: str) -> Offset:
+    """Takes the partition over: what an earlier owner has not committed by now, it never will.
+
+    The offset is made where there is none; one of another stream is returned as it is: compare.
+    """
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_OWN, [partition, stream])
+        row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - it is inserted or updated
+    return Offset(**row)
 
 
 # LATERAL with LIMIT: one look-up by key per report. A join could be planned as a scan of a day of positions.
@@ -106,7 +112,7 @@ async def known_reports(
 _SAVE_SNAPSHOT = """
     INSERT INTO worker_snapshot (partition, sequence, version, state)
     SELECT partition, sequence, %(version)s, %(state)s FROM log_offset
-    WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(sequence)s
+    WHERE partition = %(partition)s AND stream = %(stream)s AND sequence = %(sequence)s AND owner = %(owner)s
     FOR SHARE  -- so that no other owner's commit, and its newer snapshot, come between
     ON CONFLICT (partition) DO UPDATE SET sequence = excluded.sequence, version = excluded.version,
         state = excluded.state, taken_at = now()
@@ -114,13 +120,16 @@ _SAVE_SNAPSHOT = """
 
 
 async def save_snapshot(
-    conn: Connection, partition: int, stream: str, sequence: int, version: int, state: bytes
+    conn: Connection, partition: int, stream: str, sequence: int, version: int, state: bytes, *, owner: int
 ) -> None:
     """What a new owner of the partition begins from; the log may be trimmed up to ``sequence`` afterwards.
 
-    Raises OffsetMovedError where the offset is not there: a newer owner's snapshot stays, since the log is trimmed behind it.
+    owner: as own_offset() said. Raises OffsetMovedError where the offset is not there, or another's: a newer owner's snapshot
+    stays, since the log is trimmed behind it.
     """
-    values = {"partition": partition, "stream": stream, "sequence": sequence, "version": version, "state": state}
+    values = {
+        "partition": partition, "stream": stream, "sequence": sequence, "owner": owner, "version": version, "state": state,
+    }  # fmt: skip
     cursor = await conn.execute(_SAVE_SNAPSHOT, values)
     if not cursor.rowcount:
         raise OffsetMovedError(partition, stream, sequence)

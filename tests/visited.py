@@ -15,8 +15,6 @@ from gateway.worker.memory import Memory
 from gateway.worker.rejudging import rejudge_late
 from gateway.worker.rules import RulesCache
 from gateway.worker.store import PostgresSession
-from storage.commit import commit
-from storage.load import create_offset
 from storage.ruleset import epoch
 from tests.geofence.world import SECOND, at, box, positions
 
@@ -70,8 +68,9 @@ class Worker:
 
     @classmethod
     async def of(cls, connection: psycopg.AsyncConnection[Any]) -> Worker:
-        await create_offset(connection, 0, STREAM)
-        return cls(connection)
+        one = cls(connection)
+        await one.store.offset(STREAM)
+        return one
 
     async def take(self, *parts: Positions) -> None:
         rows = concatenate(parts)
@@ -86,7 +85,7 @@ class Worker:
             gathered, rows, judged, rules, memory=self.memory, partition=0, stream=STREAM, previous=self.sequence,
             now=int(rows.received.max()),
         )  # fmt: skip
-        await commit(self.connection, work)
+        await self.store.commit(work)
         deciding.remember(self.memory, judged)
         self.sequence += 1
 

@@ -80,7 +80,7 @@ class Session(Reads, Protocol):
         """Takes the partition for as long as this session lives, or says that somebody has it."""
 
     async def offset(self, stream: str) -> Offset:
-        """Made where there is none; one of another stream is returned as it is: compare."""
+        """Takes the partition over: an earlier owner commits nothing more. One of another stream is returned as it is: compare."""
 
     async def snapshot(self) -> Snapshot | None: ...
 
@@ -172,6 +172,7 @@ class PostgresSession(PostgresReads):
         self._partition = partition
         self._trim_after_backup = trim_after_backup
         self._member = member
+        self._owner = 0
 
     async def lock(self) -> bool:
         with _told_apart():
@@ -182,7 +183,9 @@ class PostgresSession(PostgresReads):
 
     async def offset(self, stream: str) -> Offset:
         with _told_apart():
-            return await load.create_offset(self._connection, self._partition, stream)
+            found = await load.own_offset(self._connection, self._partition, stream)
+            self._owner = found.owner
+            return found
 
     async def snapshot(self) -> Snapshot | None:
         with _told_apart():
@@ -194,7 +197,9 @@ class PostgresSession(PostgresReads):
 
     async def save_snapshot(self, stream: str, sequence: int, version: int, state: bytes) -> None:
         with _told_apart():
-            await load.save_snapshot(self._connection, self._partition, stream, sequence, version, state)
+            await load.save_snapshot(
+                self._connection, self._partition, stream, sequence, version, state, owner=self._owner
+            )
 
     async def trimmable(self, stream: str, sequence: int) -> int:
         with _told_apart():
@@ -217,10 +222,10 @@ class PostgresSession(PostgresReads):
             )  # fmt: skip
 
     async def commit(self, work: Work) -> Committed:
-        return await commit.commit(self._connection, work)
+        return await commit.commit(self._connection, work, owner=self._owner)
 
     async def trial(self, work: Work) -> Committed:
-        return await commit.commit(self._connection, work, trial=True)
+        return await commit.commit(self._connection, work, owner=self._owner, trial=True)
 
     async def flush_last(self, positions: Positions) -> None:
         with _told_apart():

@@ -17,8 +17,7 @@ from gateway.worker.memory import Memory
 from gateway.worker.rejudging import rejudge_late
 from gateway.worker.rules import RulesCache
 from gateway.worker.store import PostgresSession
-from storage.commit import commit
-from storage.load import create_offset, tracks
+from storage.load import tracks
 from tests.geofence.world import SECOND, at, box, positions
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Worker:
             gathered, rows, judged, rules, memory=self.memory, partition=0, stream=STREAM, previous=self.sequence,
             now=now or int(rows.received.max()),
         )  # fmt: skip
-        await commit(self.connection, work)
+        await self.store.commit(work)
         deciding.remember(self.memory, judged)
         self.sequence += 1
 
@@ -87,7 +86,7 @@ class Worker:
         rules = await self.rules.get(self.store, 0)
         silent = deciding.silence(self.memory, rules, now)
         work = deciding.work_of_silence(silent, rules, memory=self.memory, partition=0, stream=STREAM, at=self.sequence)
-        await commit(self.connection, work)
+        await self.store.commit(work)
         self.memory.state.silence(silent.tracks)
 
 
@@ -95,8 +94,9 @@ class Worker:
 async def worker(database: str, worker_database: str) -> AsyncIterator[Worker]:
     populate(database)
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as connection:
-        await create_offset(connection, 0, STREAM)
-        yield Worker(connection)
+        one = Worker(connection)
+        await one.store.offset(STREAM)
+        yield one
 
 
 def route(device: int, points: Sequence[tuple[float, float]], *, start: int = 0, every: int = 30) -> Positions:
@@ -266,8 +266,8 @@ async def test_any_order_of_arrival_gives_the_same_visits(
     with psycopg.connect(database) as conn:
         conn.execute("TRUNCATE position, presence, visit, alarm, alarm_action, event, worker_track, log_offset CASCADE")
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as connection:
-        await create_offset(connection, 0, STREAM)
         other = Worker(connection)
+        await other.store.offset(STREAM)
         batches = arrivals(rows, seed)
         for n, batch in enumerate(batches):
             if n == len(batches) // 2:

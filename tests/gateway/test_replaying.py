@@ -24,7 +24,7 @@ from protocols.jt808 import framing, intake, terminal
 from storage import dead_letters
 from storage.commit import commit
 from storage.dead_letters import Letter
-from storage.load import create_offset
+from storage.load import own_offset
 from storage.work import Work
 from tests.storage.rows import NOON, SECOND, positions
 
@@ -147,12 +147,12 @@ class Road:
     async def take(self, messages: list[tuple[int, bytes]]) -> None:
         """Decides nothing and stores."""
         gathered = deciding.gather(messages, {})
-        offset = await create_offset(self.conn, 0, "S")
+        offset = await own_offset(self.conn, 0, "S")
         work = Work(
             partition=0, stream="S", previous=offset.sequence, sequence=gathered.sequence, epoch=await self.value("SELECT epoch FROM ruleset"),
             boots=gathered.boots, positions=gathered.positions, dead_letters=gathered.dead_letters,
         )  # fmt: skip
-        await commit(self.conn, work)
+        await commit(self.conn, work, owner=offset.owner)
 
     async def value(self, query: str) -> Any:
         return (await (await self.conn.execute(query)).fetchone() or [None])[0]

@@ -18,8 +18,7 @@ from gateway.worker.memory import Memory
 from gateway.worker.rules import RulesCache
 from gateway.worker.store import PostgresSession
 from geofence.tampering import follow
-from storage.commit import commit
-from storage.load import create_offset, tracks
+from storage.load import tracks
 from tests.gateway.test_late_data import ONE, START, STREAM, THREE, TWO, populate, route
 from tests.geofence.world import SECOND
 
@@ -50,7 +49,7 @@ class Worker:
             gathered, rows, judged, rules, memory=self.memory, partition=0, stream=STREAM, previous=self.sequence,
             now=now or int(rows.received.max()), tampering=tampering,
         )  # fmt: skip
-        await commit(self.connection, work)
+        await self.store.commit(work)
         deciding.remember(self.memory, judged)
         self.memory.watch = tampering.after
         self.sequence += 1
@@ -66,8 +65,9 @@ class Worker:
 async def worker(database: str, worker_database: str) -> AsyncIterator[Worker]:
     populate(database)
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as connection:
-        await create_offset(connection, 0, STREAM)
-        yield Worker(connection)
+        one = Worker(connection)
+        await one.store.offset(STREAM)
+        yield one
 
 
 def said(alarms: list[int], start: int = 0, device: int = ONE) -> Positions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,9 +131,26 @@ def test_a_trail_whose_end_gave_way_is_not_gone_on_with():
         DEVICES[0], time, lon, lat, fingerprint=[1, 2, 50, 10], received=time + SECOND, status=np.full(4, 3)
     )
     worker = Worker(ruleset(zone(1, SQUARE)))
-    for batch in in_batches(rows, [3]):
-        worker.take(batch)
-    kept = worker.state.trails[0]
+    first, second = in_batches(rows, [3])
+    worker.take(first)
+    assert worker.state.trails[0].end.fingerprint == 50
+    worker.take(second)
     found = worker.state.trail_of(0)
-    assert kept.end.fingerprint == 50
     assert found is None or (found.end.fingerprint, found.end.lon) == (10, float(lon[3]))
+
+
+@pytest.mark.parametrize(
+    "late", [[(10, 500), (40, 500), (41, 1100), (42, 1100)], [(130, 500), (140, 1100), (145, 1100)]]
+)
+def test_a_trail_lacks_no_row_that_was_passed_over(late):
+    """A late fix changes nothing and is passed over; then others show that the terminal left right after it."""
+    came = [(0, 500), (20, 500), (100, 500), (160, 500), *late]
+    lon, lat = at(np.array([east for _, east in came]), np.full(len(came), 500))
+    time = START + np.array([second for second, _ in came]) * SECOND
+    received = START + np.arange(200, 200 + len(came)) * SECOND
+    rows = positions(DEVICES[0], time, lon, lat, fingerprint=np.arange(len(came)), received=received)
+    worker, whole = Worker(ruleset(zone(1, SQUARE))), Worker(ruleset(zone(1, SQUARE)))
+    for batch in in_batches(rows, range(len(came))):
+        worker.take(batch)
+    whole.take(rows.take(np.argsort(time)))
+    assert shown(worker.database.presences.values()) == shown(whole.database.presences.values())

@@ -109,8 +109,15 @@ class Server:
         session.joined = session.joined or ours
         return ours
 
-    def offset(self, partition: int, stream: str) -> Offset:
-        return self.tables.offsets.setdefault(partition, Offset(partition, stream, 0, 0, {}, 0, 0, 0, {}))
+    def offset(self, session: Session, stream: str) -> Offset:
+        """The session takes the partition over."""
+        offsets, partition = self.tables.offsets, session.partition
+        old = offsets.get(partition)
+        offsets[partition] = (
+            Offset(partition, stream, 0, 0, {}, 0, 0, 0, {}) if old is None else replace(old, owner=old.owner + 1)
+        )
+        session.owner = offsets[partition].owner
+        return offsets[partition]
 
     # ---- commits --------------------------------------------------------------------------------------------------
 
@@ -123,7 +130,7 @@ class Server:
             return
         offset = self.tables.offsets[work.partition]
         error: Exception | None = None
-        if (offset.stream, offset.sequence) != (work.stream, work.previous):
+        if (offset.stream, offset.sequence, offset.owner) != (work.stream, work.previous, session.owner):
             self.counts["offset_moved"] += 1
             error = OffsetMovedError(work.partition, work.stream, work.previous)
         elif work.epoch != self.epoch:
@@ -166,13 +173,13 @@ class Server:
             if other.open:
                 self.begin(other, work, answer)
 
-    def save_snapshot(self, partition: int, stream: str, snapshot: Snapshot) -> OffsetMovedError | None:
-        """Only where the offset is there."""
-        offset = self.tables.offsets[partition]
-        if (offset.stream, offset.sequence) != (stream, snapshot.sequence):
+    def save_snapshot(self, session: Session, stream: str, snapshot: Snapshot) -> OffsetMovedError | None:
+        """Only where the offset is there, and the session's."""
+        offset = self.tables.offsets[session.partition]
+        if (offset.stream, offset.sequence, offset.owner) != (stream, snapshot.sequence, session.owner):
             self.counts["old_snapshot"] += 1
-            return OffsetMovedError(partition, stream, snapshot.sequence)
-        self.tables.snapshots[partition] = snapshot
+            return OffsetMovedError(session.partition, stream, snapshot.sequence)
+        self.tables.snapshots[session.partition] = snapshot
         return None
 
     def _apply(self, work: Work) -> int:

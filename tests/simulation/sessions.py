@@ -38,6 +38,7 @@ class Session:
     def __init__(self, server: Server, process: Process, member: int, partition: int) -> None:
         self.server, self.process, self.member, self.partition = server, process, member, partition
         self.open, self.joined = True, False
+        self.owner = 0
         self._weather = server.weather
         self._there, self._back = Channel(server.weather), Channel(server.weather)
         self._asked: dict[asyncio.Future[Any], bool] = {}
@@ -102,7 +103,7 @@ class Session:
         return bool(await self._value(self.server.lock, self))
 
     async def offset(self, stream: str) -> Offset:
-        found: Offset = await self._value(self.server.offset, self.partition, stream)
+        found: Offset = await self._value(self.server.offset, self, stream)
         return found
 
     async def snapshot(self) -> Snapshot | None:
@@ -113,7 +114,7 @@ class Session:
         return list(await self._value(lambda: self.server.parked(self.partition, after)))
 
     async def save_snapshot(self, stream: str, sequence: int, version: int, state: bytes) -> None:
-        await self._value(self.server.save_snapshot, self.partition, stream, Snapshot(sequence, version, state))
+        await self._value(self.server.save_snapshot, self, stream, Snapshot(sequence, version, state))
 
     async def trimmable(self, stream: str, sequence: int) -> int:
         return int(await self._value(lambda: max(0, sequence - 1)))

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from storage.commit import commit
-from storage.load import create_offset
+from storage.load import own_offset
 from storage.migrate import migrate
 from tests.storage.rows import STREAM, work
 
@@ -124,7 +124,7 @@ def scene(database: str) -> Scene:
 async def worker(scene: Scene, worker_database: str) -> AsyncIterator[psycopg.AsyncConnection]:
     """A worker's session, in its own role, with the offset of partition 0 in place."""
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True, prepare_threshold=None) as conn:
-        await create_offset(conn, 0, STREAM)
+        await own_offset(conn, 0, STREAM)
         yield conn
 
 

@@ -64,7 +64,7 @@ def measure_rows() -> None:
 
 async def measure_commits(conninfo: str) -> None:
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-        await load.create_offset(conn, 0, STREAM)
+        await load.own_offset(conn, 0, STREAM)
         epoch = await ruleset.epoch(conn)
         await ensure_partitions(conn, *window(NOON))
         sequence = start = 0

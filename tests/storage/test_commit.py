@@ -200,7 +200,7 @@ async def test_registry_bumps_only_for_new_terminals(scene: Scene, worker: Async
 async def test_event_ids_follow_commit_order(scene: Scene, worker: AsyncConnection, worker_database: str) -> None:
     """Who commits second has the higher id, whoever began first: a reader of `id > last` misses nothing."""
     async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as other:
-        await load.create_offset(other, 1, STREAM)
+        await load.own_offset(other, 1, STREAM)
         # `slow` has its event's id and holds the lock, but has not committed when `quick` begins.
         slow = await psycopg.AsyncConnection.connect(scene.conninfo)
         async with slow:

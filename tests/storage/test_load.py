@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,17 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_offset_is_made_once(worker: AsyncConnection) -> None:
-    """An existing offset is left alone and shown as it is, of another stream too."""
+    """An existing offset is shown as it is, of another stream too, and has a new owner; the older one writes nothing more."""
     assert await load.offset(worker, 5) is None
-    made = await load.create_offset(worker, 5, "S1", 41)
-    assert (made.stream, made.sequence, made.boots, made.rejected) == ("S1", 41, {}, {})
-    assert await load.create_offset(worker, 5, "S2", 99) == made
+    made = await load.own_offset(worker, 5, "S1")
+    assert (made.stream, made.sequence, made.boots, made.rejected, made.owner) == ("S1", 0, {}, {}, 0)
+    assert await load.own_offset(worker, 5, "S2") == replace(made, owner=1)
+    late = work(partition=5, stream="S1", previous=0, sequence=0)
+    with pytest.raises(OffsetMovedError):
+        await commit(worker, late)
+    with pytest.raises(OffsetMovedError):
+        await load.save_snapshot(worker, 5, "S1", 0, 1, b"", owner=0)
+    await commit(worker, late, owner=1)
 
 
 @pytest.mark.plain("two sessions at once")
@@ -69,22 +76,21 @@ async def test_snapshot(worker: AsyncConnection) -> None:
     assert await load.load_snapshot(worker, 0) is None
     for sequence in (1, 2):
         await commit(worker, work(previous=sequence - 1, sequence=sequence))
-        await load.save_snapshot(worker, 0, STREAM, sequence, 1, bytes([0, 255, sequence]))
+        await load.save_snapshot(worker, 0, STREAM, sequence, 1, bytes([0, 255, sequence]), owner=0)
     last = load.Snapshot(2, 1, b"\x00\xff\x02")
     assert await load.load_snapshot(worker, 0) == last
     for stream, sequence in ((STREAM, 1), (STREAM, 3), ("another", 2)):
         with pytest.raises(OffsetMovedError):
-            await load.save_snapshot(worker, 0, stream, sequence, 1, b"old")
+            await load.save_snapshot(worker, 0, stream, sequence, 1, b"old", owner=0)
     assert await load.load_snapshot(worker, 0) == last
 
 
 @pytest.mark.plain("two sessions at once")
 async def test_a_snapshot_waits_for_a_commit(scene: Scene, worker: AsyncConnection) -> None:
     """Of two owners the one whose offset another is about to move stores no snapshot behind it."""
-    await load.create_offset(worker, 0, STREAM)
     with psycopg.connect(scene.conninfo) as other:
         other.execute("UPDATE log_offset SET sequence = 1 WHERE partition = 0")
-        saving = asyncio.create_task(load.save_snapshot(worker, 0, STREAM, 0, 1, b"old"))
+        saving = asyncio.create_task(load.save_snapshot(worker, 0, STREAM, 0, 1, b"old", owner=0))
         await asyncio.sleep(0.2)
         assert not saving.done()
         other.commit()

@@ -43,7 +43,7 @@ async def test_timescaledb(timescaledb: str) -> None:
 
     connection = await psycopg.AsyncConnection.connect(timescaledb, autocommit=True, prepare_threshold=None)
     async with connection as worker:
-        await load.create_offset(worker, 0, STREAM)
+        await load.own_offset(worker, 0, STREAM)
         await _rows_and_duplicates(worker, scene)
         await _refusals(worker, scene)
         assert (await ruleset(worker)).machines[0]["id"] == machine
@@ -113,7 +113,7 @@ async def test_roles(roles: str) -> None:
         with psycopg.connect(roles, prepare_threshold=None) as conn:
             populate(conn)
         await worker.execute("RESET ROLE")  # the server in WebAssembly copies from a device, which only a superuser may
-        await load.create_offset(worker, 0, STREAM)
+        await load.own_offset(worker, 0, STREAM)
         old = time.time_ns() // 1000 - 200 * DAY
         for step, at in enumerate((old, old + 100 * DAY)):
             await commit(worker, work(previous=step, sequence=step + 1, positions=positions(3, time=at)))

@@ -171,15 +171,16 @@ async def test_eight_workers_and_redelivery(scene: Scene, worker_database: str) 
         at = 0
         while at < len(own):
             async with await psycopg.AsyncConnection.connect(worker_database, autocommit=True) as conn:
-                at = (await load.create_offset(conn, number, STREAM)).sequence
+                mine = await load.own_offset(conn, number, STREAM)
+                at = mine.sequence
                 while at < len(own):
                     changes = visits(own[at], pages=(page(own[at]),))
                     made = work(partition=number, previous=at, sequence=at + 1, visits=changes)
                     try:
-                        await commit(conn, made)
+                        await commit(conn, made, owner=mine.owner)
                         if rng.random() < 0.2:
                             with pytest.raises(OffsetMovedError):
-                                await commit(conn, made)  # delivered once more
+                                await commit(conn, made, owner=mine.owner)  # delivered once more
                     except UnavailableError:
                         break
                     at += 1
