@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PARTITION, TAKING, DECISION = "gateway.worker.partition", "gateway.worker.taking", "gateway.worker.decision"
 APPENDER, LOG = "gateway.edge.appender", "gateway.log"
 
+_COMPARED = "if (offset.stream, offset.sequence, offset.owner) != (work.stream, work.previous, session.owner):"
+
 
 class Mutant(NamedTuple):
     """name: what is wrong; module: where; swaps: (text, what stands there instead), each of which is there once."""
@@ -35,7 +37,16 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant("no compare and set of the offset", "tests.simulation.database", (
-        ("if (offset.stream, offset.sequence) != (work.stream, work.previous):", "if offset.stream != work.stream:"),
+        (_COMPARED, "if offset.stream != work.stream:"),
+    )),
+    Mutant("two owners at one offset are not told apart", "tests.simulation.database", (
+        (_COMPARED, "if (offset.stream, offset.sequence) != (work.stream, work.previous):"),
+    )),
+    Mutant("an overtaken owner's snapshot is stored", "tests.simulation.database", (
+        ("if (offset.stream, offset.sequence, offset.owner) != (stream, snapshot.sequence, session.owner):", "if False:"),
+    )),
+    Mutant("a trail is kept without the rows that were passed over", "geofence.state", (
+        ("for slot in delta.passed_over.tolist():", "for slot in ():"),
     )),
     Mutant("acknowledged before the append", APPENDER, (
         ("        self._queues[partition].append(part)\n", "        self._queues[partition].append(part)\n        self._stored(part)\n"),
