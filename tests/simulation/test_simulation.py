@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.run import simulate
 
 SEEDS = 50
@@ -45,3 +48,11 @@ def test_everything_goes_wrong_somewhere():
         "lost_delivery", "unavailable", "in_doubt", "epoch_changed", "offset_moved", "restarts", "parked",
     ):  # fmt: skip
         assert total.get(name, 0) > 0, f"{name} never happened: {total}"
+
+
+def test_every_mutant_still_applies():
+    """What a mutant breaks stands in its module, once."""
+    for mutant in MUTANTS:
+        spec = importlib.util.find_spec(mutant.module)
+        text = Path(spec.origin).read_text()
+        assert [text.count(here) for here, _ in mutant.swaps] == [1] * len(mutant.swaps), mutant.name
