@@ -1,6 +1,6 @@
 // The list beside the map: possible entries as a strip, then alarms, newest first.
 import { html, useEffect, useState } from './dom.mjs';
-import { findings, headline, isEntry } from './alarmkinds.mjs';
+import { findings, hasMachine, headline, isEntry } from './alarmkinds.mjs';
 import { chooseFilter, isOpen, loadAlarms, loadMore, openAlarm } from './desk.mjs';
 import { Digests } from './digests.mjs';
 import { duration, elapsed, fullMoment, machineType, moment, shortStage } from './format.mjs';
@@ -60,8 +60,8 @@ function Row({ alarm, now, fresh, current, choose }) {
         ${entry
           ? html`<span class=${`grade grade-${alarm.grade}`}>${name('grade', alarm.grade)}</span>`
           : html`<span class="grade kind">${name('kind', alarm.kind)}</span>`}
-        <strong>${machineType(machine.machine_type)}</strong>
-        <${Stage} stage=${machine.emission_stage} />
+        <strong>${hasMachine(alarm) ? machineType(machine.machine_type) : t('card.terminal')}</strong>
+        ${hasMachine(alarm) && html`<${Stage} stage=${machine.emission_stage} />`}
         <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span>
       </span>
       <${State} state=${alarm.state} />

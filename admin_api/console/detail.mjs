@@ -1,6 +1,6 @@
 // One alarm: what happened, what was done, and the next step.
 import { html, useEffect, useRef, useState } from './dom.mjs';
-import { findings, gradeInWords, headline, isEntry, place, told } from './alarmkinds.mjs';
+import { findings, gradeInWords, hasMachine, headline, isEntry, place, remedy, told } from './alarmkinds.mjs';
 import { NextStep } from './nextstep.mjs';
 import { Stage, State } from './alarms.mjs';
 import { closeAlarm, may, openAlarm, track } from './desk.mjs';
@@ -34,7 +34,8 @@ export function Detail({ drawTrack }) {
       <button type="button" class="plain shut" aria-label=${t('app.close')} onClick=${leave}>×</button>
     </div>
     <div class="detail-body">
-      <p class="detail-machine"><strong>${machineType(machine.machine_type)}</strong><${Stage} stage=${machine.emission_stage} />
+      <p class="detail-machine"><strong>${hasMachine(alarm) ? machineType(machine.machine_type) : t('card.terminal')}</strong>
+        ${hasMachine(alarm) && html`<${Stage} stage=${machine.emission_stage} />`}
         <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span></p>
       <p class="detail-verdict">${isEntry(alarm) && html`<b>${name('verdict', verdictOf(alarm))}</b>`}${headline(alarm)}</p>
       <${Corrections} alarm=${alarm} />
@@ -65,6 +66,7 @@ function Facts({ alarm, machine }) {
   const end = alarm.exited_at ? Date.parse(alarm.exited_at) : Date.now();
   const facts = [
     ['detail.found', entry ? null : findings(alarm)],
+    ['detail.remedy', remedy(alarm)],
     ['detail.zone', alarm.zone && html`${alarm.zone.name} <span class="tier">${name('tier', alarm.zone.tier)}</span>`],
     ['detail.doc_no', notice],
     ['detail.district', districts[alarm.district] ?? alarm.district],

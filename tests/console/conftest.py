@@ -105,6 +105,12 @@ class Visit:
         self.page.goto(f"{self.base}/#signin={token}")
         self.page.wait_for_selector(".desk")
 
+    def enter_and_listen(self, token: str) -> None:
+        """Until the list is there: what comes before that is in it, and nothing new."""
+        with self.page.expect_response(lambda answer: "/api/v1/alarms" in answer.url):
+            self.enter(token)
+        self.page.wait_for_selector(".link-live")
+
     def show_positions(self) -> None:
         self.page.click(".purpose button[type=submit]")
         self.page.wait_for_selector(".legend")

@@ -105,6 +105,19 @@ class City:
             conn.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", [alarm])
         return int(alarm)
 
+    def parked(self, counts: dict[str, int]) -> int:
+        """The alarm of a worker that could not take some data: of a partition, so of no machine, zone or district."""
+        with self.connect() as conn:
+            (alarm,) = _one(
+                conn.execute(
+                    "INSERT INTO alarm (kind, subject, district, device, entered_at, confirmed_at, received_at, paged_at,"
+                    " page_reason, detail) VALUES ('parked', '0', '', %s, now(), now(), now(), now(), 'prompt', %s) RETURNING id",
+                    [DEVICE, json.dumps({"partition": 0, "parked": counts})],
+                )
+            )
+            conn.execute("SELECT emit_alarms(ARRAY[%s]::bigint[])", [alarm])
+        return int(alarm)
+
     def digest(self) -> None:
         """The event of machines that were inside already, as a worker writes it."""
         data = {"district": DISTRICT, "alarms": 12, "causes": {"rule_effective": 9, "attribute_changed": 3},

@@ -72,8 +72,7 @@ def test_what_the_server_refuses_is_shown(plain_window: Visit, city: City) -> No
 def test_a_candidate_is_a_strip_and_no_alarm(plain_window: Visit, city: City) -> None:
     """疑似进入 is shown at once above the list; it is no row, no count, no title."""
     page = plain_window.page
-    plain_window.enter(city.link())
-    page.wait_for_selector(".link-live")
+    plain_window.enter_and_listen(city.link())
     city.candidate()
     said = page.wait_for_selector(".candidates").inner_text()
     for words in ("疑似进入", NUMBER, "挖掘机", ZONE):
@@ -97,8 +96,7 @@ def test_a_viewer_may_look_and_not_act(plain_window: Visit, city: City) -> None:
 def test_a_new_alarm_arrives_by_itself(plain_window: Visit, city: City) -> None:
     """An event in the database becomes a highlighted row, a title with its count and a polite announcement."""
     page = plain_window.page
-    plain_window.enter(city.link())
-    page.wait_for_selector(".link-live")
+    plain_window.enter_and_listen(city.link())
     page.wait_for_selector(".empty")
     alarm = city.alarm(told=True)
     page.wait_for_selector(f".row.fresh[data-alarm='{alarm}']")

@@ -18,8 +18,7 @@ pytestmark = pytest.mark.browser
 def test_a_power_cut_is_a_row_and_is_handled(plain_window: Visit, city: City) -> None:
     """It says what it is about, where, and since when, and goes its way like an entry."""
     page = plain_window.page
-    plain_window.enter(city.link())
-    page.wait_for_selector(".link-live")
+    plain_window.enter_and_listen(city.link())
     alarm = city.signal(detail={"bits": [8], "inside": True, "fixed": True, "verdict": "violation"})
     row = page.wait_for_selector(f".row.fresh[data-alarm='{alarm}']")
     said = row.inner_text()
@@ -70,11 +69,26 @@ def test_two_places_say_how_far(plain_window: Visit, city: City) -> None:
     plain_window.check()
 
 
+def test_what_was_parked_is_counted_and_says_what_to_do(plain_window: Visit, city: City) -> None:
+    """How many, why, and who brings them back: of no machine, no zone and no place."""
+    alarm = city.parked({"failed": 2, "refused": 1})
+    page = plain_window.page
+    plain_window.enter(city.link())
+    row = page.wait_for_selector(f"[data-alarm='{alarm}']")
+    assert "数据无法处理，已搁置" in row.inner_text()
+    assert "本系统处理出错 2 条、数据库拒绝 1 条" in row.inner_text()
+    page.click(f"[data-alarm='{alarm}']")
+    facts = page.wait_for_selector(".detail-body:has(.facts)").inner_text()
+    assert "lezgate dead-letters list" in facts
+    for words in ("机械", "阶段不明"):
+        assert words not in facts
+    plain_window.check()
+
+
 def test_a_digest_is_one_line(plain_window: Visit, city: City) -> None:
     """With its district, its count and its causes; gone when it was read."""
     page = plain_window.page
-    plain_window.enter(city.link())
-    page.wait_for_selector(".link-live")
+    plain_window.enter_and_listen(city.link())
     city.digest()
     said = page.wait_for_selector(".digest").inner_text()
     assert "东昌府区：12 台次已在区内（规则生效时已在区内 9、信息变更时已在区内 3）" in said
@@ -95,8 +109,7 @@ def _two(city: City) -> tuple[int, int]:
 def test_who_did_not_move_is_not_announced(plain_window: Visit, city: City) -> None:
     """An alarm for the digest is a row with its cause, and nothing lights up for it; so is one of late data."""
     page = plain_window.page
-    plain_window.enter(city.link())
-    page.wait_for_selector(".link-live")
+    plain_window.enter_and_listen(city.link())
     one, two = _two(city)
     city.rows("UPDATE alarm SET notice = 'digest', cause = 'zone_effective' WHERE id = %s RETURNING 1", one)
     city.rows("UPDATE alarm SET late = true WHERE id = %s RETURNING 1", two)
