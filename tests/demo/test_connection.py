@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from gateway.commands.load import load
 from gateway.commands.simulate import simulate
+from gateway.ending import end
 from gateway.simulator import connection
 from gateway.simulator.fleet import anybody, play
 from gateway.simulator.load import Plan, percentile, run
@@ -54,8 +55,7 @@ async def test_every_edition_reports() -> None:
         players = anybody(6, 1, 13_910_000_001, interval_s=0.05)
         task = asyncio.create_task(play(players, "127.0.0.1", platform.port, 1, counts))
         await until(lambda: counts.acknowledged >= 30)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         assert counts.connections == 6
         assert [message for message, _ in platform.heard].count(0x0100) == 6
 
@@ -77,8 +77,7 @@ async def test_reports_survive_a_cut_connection(monkeypatch) -> None:
         platform.silent = False
         await until(lambda: counts.connections == 4)
         await until(lambda: counts.acknowledged >= counts.reports - 4)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         assert counts.again > 0
         assert counts.dropped == counts.refused == 0
         assert 0x0100 not in {message for message, _ in platform.heard}
@@ -95,8 +94,7 @@ async def test_nobody_listens(monkeypatch) -> None:
         port = platform.port
     task = asyncio.create_task(play([player], "127.0.0.1", port, 1, counts))
     await until(lambda: counts.reports > 20)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
     assert counts.connections == 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 
 from protocols.jt808 import framing, intake, terminal
-from tests.e2e.test_alarm import INSIDE, MACHINES, OUTSIDE, ZONE, Listener, join
+from tests.e2e.test_alarm import INSIDE, MACHINES, OUTSIDE, Listener, join
+from tests.town import found
 
 pytestmark = pytest.mark.e2e
 
@@ -19,11 +19,7 @@ SLOW, FAST = "13800000002", "13800000001"
 @pytest.fixture(scope="module")
 def town(gateway, tmp_path_factory):
     """The zone asks slow terminals, as zones do that say nothing of it."""
-    directory = tmp_path_factory.mktemp("town")
-    (directory / "zones.geojson").write_text(json.dumps(ZONE))
-    (directory / "machines.csv").write_text(MACHINES)
-    gateway.command("zones", "import", str(directory / "zones.geojson"), "--crs", "wgs84", "--publish")
-    gateway.command("machines", "import", str(directory / "machines.csv"))
+    found(gateway, tmp_path_factory.mktemp("town"), MACHINES)
     return gateway
 
 

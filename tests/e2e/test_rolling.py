@@ -19,7 +19,7 @@ PARTS = ("edge", "worker", "api", "nats-server", "postgres")
 def test_every_process_is_replaced(gateway_over, tmp_path, capsys):
     """After SIGHUP no process is the one it was but the supervisor; nothing is lost, and nobody waits for long."""
     gateway = gateway_over(edges="2", workers="2")
-    fleet = Fleet(gateway, tmp_path, 600)
+    fleet = Fleet(gateway, tmp_path, 900, pace_s=0.05)  # a slow machine takes a minute
     fleet.start()
     before = {part: set(gateway.pids(part)) for part in PARTS}
     begun = time.monotonic()

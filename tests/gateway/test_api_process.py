@@ -13,6 +13,7 @@ import orjson
 import psycopg
 import pytest
 
+from gateway.ending import end
 from gateway.log import Log
 from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
@@ -144,8 +145,7 @@ async def test_everything_comes_one_after_the_other(api, nats, postgres_server):
         await api.until("database: it does not answer (")
         connection.execute(f"ALTER DATABASE {LATE} ALLOW_CONNECTIONS true")
     await api.until()
-    speaking.cancel()
-    await asyncio.gather(speaking, return_exceptions=True)
+    await end(speaking)
     for client in (worker, edge):
         await client.close()
     nats.stop()

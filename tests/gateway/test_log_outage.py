@@ -13,6 +13,7 @@ import pytest
 from columns.batch import decode
 from columns.identity import device_of
 from gateway.edge import hub as hub_module
+from gateway.ending import end
 from gateway.log import Log
 from gateway.nats_connection import connect
 from gateway.nats_server import NatsServer
@@ -88,9 +89,7 @@ class Load:
         self._tasks[0].cancel()
         await asyncio.wait_for(self.bench.hub.appender.close(), ELECTED_S)
         await until(lambda: len(self.stored()) >= sum(map(len, self.sent.values())), ELECTED_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         for one in self._readers:
             await one.close()
 

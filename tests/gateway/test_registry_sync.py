@@ -14,6 +14,7 @@ from gateway import registry_feed
 from gateway.edge import registry_sync
 from gateway.edge.registry import Registry
 from gateway.edge.registry_sync import RegistrySync
+from gateway.ending import end
 from gateway.pauses import Pauses
 from gateway.registry_feed import PAGE, RegistryFeed
 from storage import load
@@ -56,8 +57,7 @@ async def run_for(sync, seconds=0.2):
     task = asyncio.create_task(sync.run())
     await asyncio.sleep(seconds)
     assert not task.done()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 async def test_an_unchanged_registry_is_asked_for_once(registry):
@@ -196,5 +196,4 @@ async def test_enrolments_wait_where_staff_do_not(database, api_database, monkey
     enrol(3, "open")
     assert not await heard(3, 0.7)
     assert await heard(3, 20)
-    feed.cancel()
-    await asyncio.gather(feed, return_exceptions=True)
+    await end(feed)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ending import end
 from gateway.worker import share as sharing
 from gateway.worker.share import Share, fair
 from gateway.worker.store import CONNECTION, SILENT_S, PostgresStore
@@ -126,8 +127,7 @@ async def test_workers_come_and_go(pipeline):
         second.kill()
         said.pop(second.pid, None)
         await pipeline.until(lambda: sum(pid != second.pid for _, pid in owners(said)) == 4, 30)
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
+        await end(reporting)
         batches = sum(pipeline._numbers.values())
         await pipeline.until_stored(2 * batches)
     assert pipeline.query("SELECT sum(stored), sum(duplicate) FROM log_offset") == [(2 * batches, 0)]
@@ -231,5 +231,4 @@ async def test_who_cannot_follow_the_log_is_no_member(worker_database, monkeypat
         able = True
         await until(counted)
         await until(wants)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await end(running)

@@ -7,6 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
+from gateway.ending import end
 from gateway.worker import evidence as chore
 from tests.visited import IN, ONE, OUT, Worker, edit, populate, route
 
@@ -42,5 +43,4 @@ async def test_evidence_is_kept(database: str, worker_database: str, monkeypatch
         await until("SELECT count(*) = 0 FROM evidence_fix")
         assert not task.done()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
