@@ -19,7 +19,7 @@ import numpy as np
 from columns.positions import Source
 from geofence.grades import ranks
 from geofence.jumps import NEVER, follow, shifted
-from geofence.state import COLUMNS, PRIOR, UNKNOWN, Delta, SnapshotError, State
+from geofence.state import COLUMNS, PRIOR, Delta, SnapshotError, State
 from geofence.trail import Pace, Passed, Place, trail_of, walk_on
 from geofence.walking import Fix, Previous
 
@@ -108,9 +108,10 @@ def decide(state: State, rules: Ruleset, positions: Positions, news: NDArray[np.
     new = devices[here][slots[here] < 0]
     taken = slots[here].copy()
     taken[slots[here] < 0] = len(state) + np.arange(len(new))
+    slots[here] = taken
     delta = Delta(
         state.revision, new, taken, {name: values[here] for name, values in batch.columns.items()},
-        {int(taken[np.searchsorted(here, k)]): after for k, after in walked.items()}, batch.lacking(),
+        {int(taken[np.searchsorted(here, k)]): after for k, after in walked.items()}, slots[batch.passed_over],
     )  # fmt: skip
     return Decision(
         tuple(changes), delta, devices[late], len(batch.rows.row), int(batch.jumped.sum()), harmless,
@@ -130,7 +131,7 @@ class _Batch:
         self.here = np.empty(0, np.int64)
         self.jumped = np.empty(0, bool)
         self.gap = np.empty(0, np.int64)
-        self.passed_over: NDArray[np.bool_] | None = None
+        self.passed_over = np.zeros(len(slots), bool)
         """Terminals (groups) of which late rows were passed over."""
 
     def put_aside_late(self) -> tuple[NDArray[np.int64], int]:
@@ -249,19 +250,10 @@ class _Batch:
         return found, walked
 
     def _step_prior(self, ends: NDArray[np.bool_], only: NDArray[np.bool_], now: dict[str, NDArray[Any]]) -> None:
-        """The fix before each terminal's last; only: where the batch has one row of it. Rows passed over may lie between."""
+        """The fix before each terminal's last; only: where the batch has one row of it."""
         c, here, before = self.columns, self.here, np.flatnonzero(ends) - 1
         for name, prior in zip(Place._fields, PRIOR, strict=True):
             c[prior][here] = np.where(only, c[name][here], now[name][before])
-        if self.passed_over is not None:  # of terminals that were not known before, too, which have no slot yet
-            c["prior_time"][self.passed_over] = UNKNOWN
-
-    def lacking(self) -> NDArray[np.int64]:
-        """Known terminals (slots) of which late rows were passed over."""
-        if self.passed_over is None:
-            return np.empty(0, np.int64)
-        slots = self.slots[self.passed_over]
-        return slots[slots >= 0]
 
     def _now(self) -> dict[str, NDArray[Any]]:
         """What every row makes of its terminal's columns."""

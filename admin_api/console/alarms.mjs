@@ -51,7 +51,6 @@ export function Alarms({ look }) {
 }
 
 function Row({ alarm, now, fresh, current, choose }) {
-  const machine = alarm.machine ?? {};
   const entry = isEntry(alarm);
   return html`<li>
     <button type="button" class=${`row${fresh ? ' fresh' : ''}${isOpen(alarm) ? '' : ' closed'}`} data-alarm=${alarm.id}
@@ -60,9 +59,7 @@ function Row({ alarm, now, fresh, current, choose }) {
         ${entry
           ? html`<span class=${`grade grade-${alarm.grade}`}>${name('grade', alarm.grade)}</span>`
           : html`<span class="grade kind">${name('kind', alarm.kind)}</span>`}
-        <strong>${hasMachine(alarm) ? machineType(machine.machine_type) : t('card.terminal')}</strong>
-        ${hasMachine(alarm) && html`<${Stage} stage=${machine.emission_stage} />`}
-        <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span>
+        <${Subject} alarm=${alarm} />
       </span>
       <${State} state=${alarm.state} />
       <span class="row-where">${alarm.zone
@@ -84,7 +81,15 @@ function Row({ alarm, now, fresh, current, choose }) {
   </li>`;
 }
 
-export function Stage({ stage }) {
+/** Whose alarm it is: a machine with its stage, or a terminal where it is about no machine. */
+export function Subject({ alarm }) {
+  const machine = alarm.machine ?? {};
+  return html`<strong>${hasMachine(alarm) ? machineType(machine.machine_type) : t('card.terminal')}</strong>
+    ${hasMachine(alarm) && html`<${Stage} stage=${machine.emission_stage} />`}
+    <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span>`;
+}
+
+function Stage({ stage }) {
   const known = stage ?? 'unknown';
   return html`<span class="stage"><i class=${`dot stage-${known}`} aria-hidden="true"></i>${shortStage(known)}</span>`;
 }

@@ -1,10 +1,10 @@
 // One alarm: what happened, what was done, and the next step.
 import { html, useEffect, useRef, useState } from './dom.mjs';
-import { findings, gradeInWords, hasMachine, headline, isEntry, place, remedy, told } from './alarmkinds.mjs';
+import { findings, gradeInWords, headline, isEntry, place, remedy, told } from './alarmkinds.mjs';
 import { NextStep } from './nextstep.mjs';
-import { Stage, State } from './alarms.mjs';
+import { State, Subject } from './alarms.mjs';
 import { closeAlarm, may, openAlarm, track } from './desk.mjs';
-import { duration, fullMoment, machineType } from './format.mjs';
+import { duration, fullMoment } from './format.mjs';
 import { name, t } from './i18n.mjs';
 import { store, useStore } from './store.mjs';
 
@@ -18,7 +18,6 @@ export function Detail({ drawTrack }) {
     return () => drawTrack([]);
   }, [id]);
   if (!alarm) return null;
-  const machine = alarm.machine ?? {};
   const leave = () => {
     closeAlarm();
     document.querySelector(`[data-alarm="${id}"]`)?.focus();
@@ -34,12 +33,10 @@ export function Detail({ drawTrack }) {
       <button type="button" class="plain shut" aria-label=${t('app.close')} onClick=${leave}>×</button>
     </div>
     <div class="detail-body">
-      <p class="detail-machine"><strong>${hasMachine(alarm) ? machineType(machine.machine_type) : t('card.terminal')}</strong>
-        ${hasMachine(alarm) && html`<${Stage} stage=${machine.emission_stage} />`}
-        <span class="reg">${machine.registration_number ?? alarm.terminal_phone}</span></p>
+      <p class="detail-machine"><${Subject} alarm=${alarm} /></p>
       <p class="detail-verdict">${isEntry(alarm) && html`<b>${name('verdict', verdictOf(alarm))}</b>`}${headline(alarm)}</p>
       <${Corrections} alarm=${alarm} />
-      <${Facts} alarm=${alarm} machine=${machine} />
+      <${Facts} alarm=${alarm} />
       <${Track} key=${id} alarm=${alarm} drawTrack=${drawTrack} />
       <h3>${t('detail.timeline')}</h3>
       <${Timeline} alarm=${alarm} />
@@ -58,7 +55,8 @@ function Corrections({ alarm: { merged_into: into, withdrawn_at: at } }) {
     ${at && html`<p class="late">${t('detail.withdrawn', { time: fullMoment(at) })}</p>`}`;
 }
 
-function Facts({ alarm, machine }) {
+function Facts({ alarm }) {
+  const machine = alarm.machine ?? {};
   const districts = useStore((state) => state.districts);
   const zones = useStore((state) => state.zones);
   const notice = alarm.zone && zones.find((zone) => zone.id === alarm.zone.id)?.properties.doc_no;
